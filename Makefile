@@ -1,0 +1,36 @@
+# `make report` and `make test` work from a fresh clone: the first call sets up .venv, later calls only check that it is current.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup report test test-slow lab bench clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+report: setup
+	$(BIN)/nbutils run --profile quick --out reports
+
+test: setup
+	$(BIN)/ruff check nbutils tests benchmarks
+	$(BIN)/ruff format --check nbutils tests benchmarks
+	$(BIN)/pytest -m 'not slow'
+
+test-slow: setup
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } || { sudo apt-get update -qq && sudo apt-get install -y -qq chromium; }
+	$(BIN)/pytest -m slow
+
+lab: setup
+	$(BIN)/jupyter lab notebooks
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) reports build *.egg-info .pytest_cache .ruff_cache .hypothesis

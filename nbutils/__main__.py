@@ -1,0 +1,5 @@
+"""`python -m nbutils`."""
+
+from .cli import app
+
+app()

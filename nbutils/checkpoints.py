@@ -1,0 +1,83 @@
+"""Checkpoints: one safetensors file whose header carries a JSON description, read back whole or refused."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+
+from .data.captions import Vocabulary
+from .files import written_whole
+from .nade.inpainter import Inpainter, InpainterConfig
+
+FORMAT = 1
+_PACKAGES = ("torch", "numpy", "lightning", "safetensors")
+
+
+class CheckpointError(ValueError):
+    """A file that is not a whole checkpoint of this project; the message names it and says what to do."""
+
+
+def versions():
+    """Versions of Python and of the packages that numbers depend on."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def _digest(tensors):
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save(path, tensors, description):
+    """Write named tensors and a description (anything JSON can say), whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    description = {"format": FORMAT, "digest": _digest(tensors), "versions": versions()} | description
+    with written_whole(path) as beside:
+        safetensors.torch.save_file(tensors, beside, {"description": json.dumps(description)})
+
+
+def load(path):
+    """Read what `save` wrote.
+
+    Returns:
+        tensors: dict of name to tensor, on the CPU.
+        description: dict.
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: truncated, altered, not a checkpoint, or of a newer format.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such checkpoint; run the notebook that trains it first")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {})["description"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint, or cut short ({error!r}); delete it and train again") from None
+    if description["format"] > FORMAT:
+        raise CheckpointError(f"{path}: written in format {description['format']}, this version reads up to {FORMAT}; update nbutils")
+    if description["digest"] != _digest(tensors):
+        raise CheckpointError(f"{path}: its contents have changed since it was written; delete it and train again")
+    return tensors, description
+
+
+def load_inpainter(path):
+    """The model of a checkpoint, in evaluation mode, and the vocabulary it reads captions with.
+
+    Raises:
+        CheckpointError: as `load`, or the checkpoint is of another kind of model.
+    """
+    tensors, description = load(path)
+    if description.get("model") != "Inpainter":
+        raise CheckpointError(f"{path}: holds a {description.get('model')}, expected an Inpainter")
+    config = description["config"]
+    model = Inpainter(InpainterConfig(**config | {"merge_layers": tuple(config["merge_layers"])}))
+    model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    return model.eval(), Vocabulary(tuple(description["vocabulary"]))

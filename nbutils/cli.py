@@ -1,0 +1,41 @@
+"""The command line, `nbutils` or `python -m nbutils`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Executable reports on Orderless NADE and pixel RNNs.")
+
+
+@app.callback()
+def main():
+    """Executable reports on Orderless NADE and pixel RNNs."""
+
+
+@app.command()
+def run(
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Names or numbers, such as 04; all if none is given. What they need is run too.")] = None,
+    profile: Annotated[str, typer.Option(help="smoke, quick, standard, full, or a YAML file.")] = "quick",
+    out: Annotated[Path, typer.Option(help="Folder for pages, results and checkpoints.")] = Path("reports"),
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, wherever a notebook has it.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run also what has not changed.")] = False,
+    timeout: Annotated[int | None, typer.Option(help="Longest time for one cell, seconds.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+):
+    """Run notebooks and render their pages."""
+    try:
+        from .reports import parameters, runner
+
+        chosen = runner.series(notebooks or ())
+        resolved = parameters.resolve(chosen, parameters.read_profile(profile), parameters.parse_settings(set_ or ()))
+        outcomes = runner.run(chosen, resolved, out, force=force, timeout=timeout, report=lambda line: print(line, flush=True))
+    except (ValueError, OSError) as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    print(f"\nOpen {(out / 'index.html').resolve()}")
+    if any(outcome.status != "done" for outcome in outcomes):
+        raise typer.Exit(1)

@@ -1,0 +1,96 @@
+"""Captioned pictures by name, split for training: the drawn scenes, or the photographs of a folder."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import photos, scenes
+from .captions import Vocabulary
+
+SOURCES = ("scenes", "photos")
+_VALID_FIRST = 10_000_000  # scenes from here on are held out, however many are trained on
+
+
+@dataclass(frozen=True)
+class CaptionedPictures:
+    """Pictures as uint8 (N, C, H, W) and, for each, its captions; `indices` number the scenes, or are None for photographs."""
+
+    images: torch.Tensor
+    captions: tuple[tuple[str, ...], ...]
+    indices: tuple[int, ...] | None = None
+
+    def __len__(self):
+        return len(self.captions)
+
+    def __getitem__(self, chosen):
+        """The pictures `chosen`, a slice."""
+        return CaptionedPictures(self.images[chosen], self.captions[chosen], self.indices[chosen] if self.indices else None)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What to train on, what to hold out, the vocabulary of the training captions, and a sentence that says what the data is."""
+
+    train: CaptionedPictures
+    valid: CaptionedPictures
+    vocabulary: Vocabulary
+    description: str
+
+
+def load(data, *, image_size, num_train, num_valid, seed=0):
+    """Load captioned pictures.
+
+    Args:
+        data: "scenes", or "photos" for the folder `photos64` or `coco` in the folder that the environment variable
+            NBUTILS_DATA names, or the path of a folder of photographs (see `photos.read_folder`).
+        image_size: side of the square pictures, pixels.
+        num_train, num_valid: how many pictures; of photographs at most as many as there are.
+        seed: of the scenes; photographs are taken in the order of their names.
+    Returns:
+        Splits.
+    Raises:
+        ValueError: an impossible number or an unknown name.
+        photos.PhotosError: a folder that cannot be used.
+    """
+    for name, value, least in (("image_size", image_size, 8), ("num_train", num_train, 1), ("num_valid", num_valid, 1), ("seed", seed, 0)):
+        if value < least:
+            raise ValueError(f"{name}: {value}; expected at least {least}")
+    if data == "scenes":
+        train, valid = _draw(range(num_train), seed, image_size), _draw(range(_VALID_FIRST, _VALID_FIRST + num_valid), seed, image_size)
+        where = f"Procedurally drawn scenes of series {seed}"
+    else:
+        folder = photos_folder(data)
+        files = photos.read_folder(folder)
+        train, valid = _read(files["train"][:num_train], image_size), _read(files["valid"][:num_valid], image_size)
+        where = f"Captioned photographs from the folder {folder.name}"
+    vocabulary = Vocabulary.build(train.captions)
+    return Splits(train, valid, vocabulary, f"{where}: {len(train):,} to train on, {len(valid):,} held out, {image_size} x {image_size} pixels.")
+
+
+def photos_folder(data):
+    """The folder of photographs that `data` names; see `load`."""
+    if data != "photos":
+        if not Path(data).is_dir():
+            raise ValueError(f"data: {data!r}; expected {' or '.join(SOURCES)}, or an existing folder of captioned photographs")
+        return Path(data)
+    root = os.environ.get("NBUTILS_DATA")
+    if not root:
+        raise ValueError("data: 'photos' needs the environment variable NBUTILS_DATA, the folder that holds photos64 or coco; or give a folder's path")
+    for name in ("photos64", "coco"):
+        if (Path(root) / name).is_dir():
+            return Path(root) / name
+    raise ValueError(f"NBUTILS_DATA: {root} holds neither photos64 nor coco")
+
+
+def _draw(indices, seed, size):
+    images = np.stack([scenes.draw(index, seed, size) for index in indices])
+    captions = tuple(scenes.describe(index, seed).captions for index in indices)
+    return CaptionedPictures(torch.from_numpy(images), captions, tuple(indices))
+
+
+def _read(pairs, size):
+    images = np.stack([photos.read_picture(path, size) for path, _ in pairs])
+    return CaptionedPictures(torch.from_numpy(images), tuple(captions for _, captions in pairs))

@@ -1,0 +1,179 @@
+"""The model: a convnet that predicts every hidden variable of a picture from the known ones and a caption.
+
+Orderless NADE (Uria, Murray, Larochelle 2014) for pictures of categorical variables, after the blog posts of 2017.
+"""
+
+from dataclasses import dataclass, fields
+from functools import partial
+
+import torch
+from torch import nn
+
+from .convnet import Attention, Concatenation, ConvLayer, OneHotConv, smooth_functions
+from .reader import CaptionReader
+
+KINDS = ("straight", "residual", "dilated", "dilated_residual")
+MERGERS = ("attention", "concat")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InpainterConfig:
+    """Sizes and choices of an `Inpainter`; the defaults are those of the benchmark.
+
+    `layers` counts convolutions, the 1 x 1 output not among them. `merge_layers` are the layers, counted from 1, after which
+    the caption is merged; None spreads two over the body. `vocabulary_size` counts padding and the unknown word; 0 makes a
+    model that reads no captions. `ordered` starts the input table and the output weights as smooth functions of the level,
+    where False starts every level on its own, as in 2017; both can represent the same functions. `readout` is the width of one more
+    1 x 1 layer before the output, 0 for none, as in 2017: with few filters the logits of 3 x 256 levels have too low a rank to be sharp.
+
+    Raises:
+        ValueError: an impossible value, named.
+    """
+
+    image_size: int = 64
+    channels: int = 3
+    levels: int = 256
+    width: int = 128
+    layers: int = 8
+    kernel_size: int = 3
+    kind: str = "straight"
+    vocabulary_size: int = 0
+    embedding_size: int = 128
+    reader_size: int = 128
+    reader_kernel: int = 5
+    bidirectional: bool = True
+    reader_normalize: bool = False
+    merger: str = "attention"
+    merge_layers: tuple[int, ...] | None = None
+    merger_planes: int = 16
+    ordered: bool = True
+    readout: int = 0
+
+    def __post_init__(self):
+        for field in fields(self):
+            value, least = getattr(self, field.name), {"vocabulary_size": 0, "levels": 2, "readout": 0}.get(field.name, 1)
+            if field.type is int and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise ValueError(f"{field.name}: {value!r}; expected a whole number of at least {least}")
+        for name, allowed in (("kind", KINDS), ("merger", MERGERS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+        if self.merge_layers is None:
+            object.__setattr__(self, "merge_layers", tuple(sorted({(self.layers + 2) // 4, (self.layers + 1) // 2} - {0})))
+        object.__setattr__(self, "merge_layers", tuple(self.merge_layers))
+        if any(not 1 <= layer <= self.layers for layer in self.merge_layers):
+            raise ValueError(f"merge_layers: {self.merge_layers}; layers are numbered from 1 to {self.layers}")
+
+    @property
+    def dilations(self):
+        """Dilation of every layer. `dilated` doubles until the field of a pixel spans a hole of half the side, then begins again."""
+        if not self.kind.startswith("dilated") or self.kernel_size == 1:
+            return (1,) * self.layers
+        cycle, reach = [], 0
+        while reach < self.image_size // 2 - 1:
+            cycle.append(2 ** len(cycle))
+            reach += cycle[-1] * (self.kernel_size // 2)
+        return tuple(cycle[i % len(cycle)] if cycle else 1 for i in range(self.layers))
+
+    @property
+    def receptive_field(self):
+        """Side, in pixels, of the square that a prediction can depend on."""
+        return 1 + (self.kernel_size - 1) * sum(self.dilations)
+
+
+class Inpainter(nn.Module):
+    """Predicts a categorical distribution for every variable of a picture, given the known ones and a caption."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = c = config
+        self.first = OneHotConv(c.channels, c.levels, c.width, c.kernel_size, c.ordered)
+        self.first_norm = nn.BatchNorm2d(c.width)
+        self.mergers = nn.ModuleDict()
+        if c.vocabulary_size:
+            self.reader = CaptionReader(c.vocabulary_size, c.embedding_size, c.reader_size, c.reader_kernel, c.bidirectional, c.reader_normalize)
+            for layer in c.merge_layers:
+                self.mergers[str(layer)] = Attention(c.width, c.reader_size) if c.merger == "attention" else Concatenation(c.merger_planes, c.reader_size)
+        extra = c.merger_planes if c.merger == "concat" else 0
+        inputs = [c.width + (extra if str(layer) in self.mergers else 0) for layer in range(1, c.layers + 1)]
+        self.body = nn.ModuleList(ConvLayer(inputs[i], c.width, c.kernel_size, c.dilations[i + 1]) for i in range(c.layers - 1))
+        self.readout = nn.Sequential(nn.Linear(inputs[-1], c.readout), nn.ReLU()) if c.readout else nn.Identity()
+        self.head = nn.Linear(c.readout or inputs[-1], c.channels * c.levels)
+        nn.init.zeros_(self.head.bias)
+        if c.ordered:
+            functions = smooth_functions(c.levels, min(64, c.levels - 1))
+            mixed = torch.randn(c.channels, self.head.in_features, functions.shape[1]) @ functions.T  # (C, inputs, levels)
+            self.head.weight.data.copy_(0.5 * mixed.transpose(1, 2).flatten(0, 1) / self.head.in_features**0.5)
+
+    def forward(self, image, known, caption=None, caption_length=None, index=None):
+        """Logits of every variable, or of chosen ones.
+
+        Args:
+            image: int64 (B, C, H, W), levels; what stands where `known` is False has no influence.
+            known: bool (B, C, H, W).
+            caption: int64 (B, T), 0 is padding; None is a caption of no words.
+            caption_length: int64 (B,).
+            index: int64 (n,), flat indices into (B, C, H, W); None for all.
+        Returns:
+            logits: float32 (B, C, H, W, levels), or (n, levels) in the order of `index`.
+        """
+        x = self.features(image, known, caption, caption_length)
+        with torch.autocast(x.device.type, enabled=False):  # logits in full precision whatever the convnet runs in
+            x = x.to(self.head.weight.dtype)
+            if index is not None:
+                return self.logits_at(x, index)
+            logits = self.head(self.readout(x.permute(0, 2, 3, 1))).unflatten(-1, (self.config.channels, self.config.levels))
+            return logits.permute(0, 3, 1, 2, 4)
+
+    def features(self, image, known, caption=None, caption_length=None):
+        """The last hidden layer, (B, width, H, W); arguments as in `forward`."""
+        merge = self._read(caption, caption_length, len(image))
+        residual = self.config.kind.endswith("residual")
+        x = merge(1, torch.relu(self.first_norm(self.first(image, known))))
+        skip = x
+        for layer, conv in enumerate(self.body, start=2):
+            x = conv(x)
+            if residual and layer % 2 and layer >= 3:  # a block is two convolutions: layers 2 and 3, 4 and 5, ...
+                x = x + skip[:, : self.config.width]
+            x = merge(layer, torch.relu(x))
+            if layer % 2:
+                skip = x
+        return x
+
+    def logits_at(self, features, index):
+        """Logits of chosen variables alone.
+
+        Args:
+            features: (B, width, H, W), from `features`.
+            index: int64 (n,), flat indices into (B, C, H, W).
+        Returns:
+            logits: float (n, levels), in the order of `index`.
+        """
+        channels, levels = self.config.channels, self.config.levels
+        area = features.shape[2] * features.shape[3]
+        pixels, row = (index // (channels * area) * area + index % area).unique(return_inverse=True)
+        pixels = self.readout(features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])[pixels])
+        channel = index // area % channels
+        weight, bias = self.head.weight.unflatten(0, (channels, levels)), self.head.bias.view(channels, levels)
+        order = channel.argsort(stable=True)
+        parts = pixels[row[order]].split(torch.bincount(channel, minlength=channels).tolist())
+        logits = torch.cat([nn.functional.linear(rows, weight[c], bias[c]) for c, rows in enumerate(parts)])
+        return logits[order.argsort()]
+
+    def _read(self, caption, length, batch):
+        """A function that merges the caption into the features after a given layer."""
+        if not self.mergers:
+            return lambda layer, x: x
+        if caption is None:
+            device = self.head.weight.device
+            caption, length = torch.zeros(batch, 0, dtype=torch.long, device=device), torch.zeros(batch, dtype=torch.long, device=device)
+        states, valid = self.reader(caption, length)
+        summary = partial(self.reader.summary, states, length)
+        return lambda layer, x: self.mergers[str(layer)](x, states, valid, summary) if str(layer) in self.mergers else x
+
+
+def predict(model, image, known, caption, caption_length, index):
+    """Logits (n, levels) of the variables `index` from an `Inpainter`, or from any callable that gives all logits."""
+    if isinstance(model, Inpainter):
+        return model(image, known, caption, caption_length, index=index)
+    logits = model(image, known, caption, caption_length)
+    return logits.reshape(-1, logits.shape[-1])[index]

@@ -1,0 +1,130 @@
+"""What an Orderless NADE is trained on: captioned pictures, a random mask, and the loss of what the mask hides."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from . import masks
+from .losses import LOSSES, WEIGHTINGS, cross_entropy, weights
+
+MASKS = ("orderless_in_square", "orderless", "square", "contiguish")
+
+
+@dataclass(frozen=True)
+class EncodedPictures:
+    """Pictures and captions as the model takes them: images uint8 (N, C, H, W), captions int64 (N, T), lengths int64 (N,)."""
+
+    images: torch.Tensor
+    captions: torch.Tensor
+    lengths: torch.Tensor
+
+    def __len__(self):
+        return len(self.images)
+
+    def take(self, indices):
+        """The pictures `indices`, int64 (B,), as image int64, caption cut to the longest, caption_length."""
+        lengths = self.lengths[indices]
+        return self.images[indices].long(), self.captions[indices, : int(lengths.max())], lengths
+
+
+def hide(kind, shape, *, hole_size, central=False, generator):
+    """Draw a training mask.
+
+    Args:
+        kind: "orderless", "square" and "contiguish" as in `masks`, over the whole picture; "orderless_in_square": everything
+            outside a square is known and a random part of the square, as in the conditionals that filling a square hole asks for.
+        hole_size: side of the square, pixels; contiguish windows have half of it as radius, as 8 has to 17.
+    Returns:
+        known, hole: bool (B, C, H, W); the hole holds the D variables of the orderings.
+    """
+    whole = torch.ones(shape, dtype=torch.bool)
+    if kind == "orderless":
+        return masks.orderless(shape, generator=generator), whole
+    if kind == "contiguish":
+        return masks.contiguish(shape, radius=hole_size // 2, generator=generator), whole
+    outside = masks.square(shape, size=hole_size, central=central, generator=generator)
+    if kind == "square":
+        return outside, whole
+    return masks.orderless(shape, hole=~outside, generator=generator), ~outside
+
+
+@dataclass(frozen=True, kw_only=True)
+class InpaintingTask:
+    """The task that `training.train` asks for batches, losses and validation scores.
+
+    Args:
+        pictures, held_out: what to train on and what to validate on.
+        mask: one of `MASKS`.
+        hole_size: side of square holes, pixels.
+        loss: one of `losses.LOSSES`.
+        weighting: one of `losses.WEIGHTINGS`.
+        optimize_given: also score known variables.
+        caption_dropout: share of training examples whose caption is withheld.
+        validation_masks: masks per held-out picture in a validation, the same at every one.
+    Raises:
+        ValueError: an impossible value, named.
+    """
+
+    pictures: EncodedPictures
+    held_out: EncodedPictures
+    mask: str = "orderless_in_square"
+    hole_size: int = 32
+    loss: str = "cross_entropy"
+    weighting: str = "ordering_weighted"
+    optimize_given: bool = False
+    caption_dropout: float = 0.0
+    validation_masks: int = 2
+
+    def __post_init__(self):
+        for name, allowed in (("mask", MASKS), ("loss", tuple(LOSSES)), ("weighting", WEIGHTINGS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+        side = min(self.pictures.images.shape[2:])
+        if not 1 <= self.hole_size <= side:
+            raise ValueError(f"hole_size: a hole of {self.hole_size} x {self.hole_size} does not fit into pictures of {side} x {side}")
+        if not 0 <= self.caption_dropout <= 1:
+            raise ValueError(f"caption_dropout: {self.caption_dropout}; expected a share between 0 and 1")
+
+    def batch(self, size, generator):
+        """`size` random training pictures with fresh masks: image, caption, caption_length, known, hole."""
+        image, caption, length = self.pictures.take(torch.randint(len(self.pictures), (size,), generator=generator))
+        withheld = torch.rand(size, generator=generator) < self.caption_dropout
+        known, hole = hide(self.mask, image.shape, hole_size=self.hole_size, generator=generator)
+        return image, caption, torch.where(withheld, 0, length), known, hole
+
+    def loss_of(self, model, batch):
+        """The objective per hole variable, a scalar: nats for cross-entropy, levels for EMD."""
+        image, caption, length, known, hole = batch
+        weight = weights(known, hole, self.weighting, self.optimize_given).flatten()
+        index = weight.nonzero()[:, 0]
+        losses = LOSSES[self.loss](model(image, known, caption, length, index=index), image.flatten()[index])
+        scale = 1 if self.weighting == "mean_unknown" else hole[0].sum()  # D is the same for every example of a batch
+        return (weight[index] * losses).sum() / scale
+
+    @torch.no_grad()
+    def validate(self, model):
+        """Scores on the held-out pictures under fixed masks.
+
+        Returns:
+            dict: `loss`, the ordering-weighted objective per hole variable; `bits`, its cross-entropy in bits per hole variable
+            whatever the training loss; `bits_known`, the cross-entropy of the known variables of the hole.
+        """
+        generator = torch.Generator().manual_seed(20170402)
+        device = next(model.parameters()).device
+        sums, count = torch.zeros(3, dtype=torch.float64), 0
+        for _ in range(self.validation_masks):
+            for indices in torch.arange(len(self.held_out)).split(64):
+                image, caption, length = self.held_out.take(indices)
+                known, hole = hide(self.mask, image.shape, hole_size=self.hole_size, generator=generator)
+                image, caption, length, known, hole = (x.to(device) for x in (image, caption, length, known, hole))
+                index = hole.flatten().nonzero()[:, 0]
+                logits, target = model(image, known, caption, length, index=index), image.flatten()[index]
+                nats = cross_entropy(logits, target) / math.log(2)
+                seen = known.flatten()[index]
+                weight = weights(known, hole, "ordering_weighted").flatten()[index] / hole[0].sum()
+                own = nats * math.log(2) if self.loss == "cross_entropy" else LOSSES[self.loss](logits, target)
+                known_mean = nats[seen].mean() if seen.any() else torch.zeros(())
+                sums += len(image) * torch.stack([(weight * own).sum(), (weight * nats).sum(), known_mean]).double().cpu()
+                count += len(image)
+        return dict(zip(("loss", "bits", "bits_known"), (sums / count).tolist()))

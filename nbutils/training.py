@@ -1,0 +1,215 @@
+"""One training loop for every model. It knows batches, losses and metrics, and no architecture.
+
+A task supplies `batch(size, generator)`, `loss_of(model, batch)` and `validate(model)`. Everything random about step n comes from a
+generator seeded with (seed, n), so that a run which was stopped and resumed goes on exactly as if it had not been.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import logging
+import math
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from tqdm import tqdm
+
+from . import checkpoints
+from .files import write_text
+
+logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces the precision at every start
+
+SCHEDULES = ("plateau", "cosine")
+PRECISIONS = ("32-true", "bf16-mixed", "64-true")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How to train: Adam, with the learning rate divided by 10 on a plateau, or falling along a cosine over the run's steps.
+
+    `patience`: steps without improvement of the validation loss, median-filtered over 10 validations, before a division.
+    `clip_norm`: largest gradient norm, infinite for none. `precision`: "bf16-mixed" runs the convnet in bfloat16.
+
+    Raises:
+        ValueError: an impossible value, named.
+    """
+
+    steps: int
+    batch_size: int = 20
+    learning_rate: float = 1e-3
+    schedule: str = "plateau"
+    patience: int = 1000
+    clip_norm: float = math.inf
+    precision: str = "32-true"
+    validate_every: int = 100
+    checkpoint_every: int = 500
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "patience", "validate_every", "checkpoint_every", "learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: {getattr(self, name)!r}; expected a positive number")
+        for name, allowed in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+
+
+class MedianPlateau:
+    """Counts how often a loss, median-filtered over the last 10 values, has gone `patience` steps without a new best."""
+
+    def __init__(self, patience):
+        self.patience, self.losses, self.best, self.best_step, self.divisions = patience, [], math.inf, 0, 0
+
+    def update(self, step, loss):
+        """Take the validation loss at `step`."""
+        self.losses = [*self.losses, loss][-10:]
+        median = statistics.median(self.losses)
+        if median < self.best:
+            self.best, self.best_step = median, step
+        elif step - self.best_step >= self.patience:
+            self.divisions, self.best_step = self.divisions + 1, step
+
+
+def learning_rate(settings, step, divisions):
+    """The learning rate of a step: a linear rise over the first 50 steps, then the plateau's divisions or the cosine's fall."""
+    rise = min(1.0, (step + 1) / 50)
+    if settings.schedule == "plateau":
+        return settings.learning_rate * rise * 0.1**divisions
+    return settings.learning_rate * rise * (0.505 + 0.495 * math.cos(math.pi * step / settings.steps))
+
+
+def step_generator(seed, step):
+    """The generator of a training step, seeded with a hash of (seed, step)."""
+    digest = hashlib.blake2b(f"{seed} {step}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A finished training: `metrics`, one dict per validation, and the `checkpoint` path."""
+
+    metrics: list[dict]
+    checkpoint: Path
+
+    def column(self, name):
+        """The values of one metric, in order of steps."""
+        return [row[name] for row in self.metrics]
+
+
+def train(model, task, settings, folder, description):
+    """Train `model` in place, or resume or reuse the training that `folder` holds.
+
+    Args:
+        model: torch.nn.Module; its initial weights are part of what a resumed run repeats.
+        task: see the module's docstring.
+        settings: TrainingSettings.
+        folder: a sub-folder named by what is trained and how is made in it, so other settings never meet this checkpoint.
+        description: dict that JSON can hold: what is trained (`model`, `config`, `vocabulary`, data ...).
+    Returns:
+        TrainingRun; the model is left in evaluation mode on the CPU.
+    Raises:
+        FloatingPointError: the loss became NaN or infinite; the last checkpoint keeps the weights before.
+        CheckpointError: the folder's checkpoint cannot be read.
+    """
+    identity = json.dumps([description, asdict(settings)], sort_keys=True, default=str)
+    folder = Path(folder) / hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
+    state = _State(folder, settings, description)
+    fabric = Fabric(accelerator="auto", devices=1, precision=settings.precision)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
+    wrapped, wrapped_optimizer = fabric.setup(model.to(memory_format=torch.channels_last), optimizer)
+    state.restore(model, optimizer)
+    bar = tqdm(total=settings.steps, initial=state.step, desc=str(description.get("name", "training")), file=sys.stdout, mininterval=2, dynamic_ncols=False, ncols=100)
+    while state.step < settings.steps:
+        began = time.perf_counter()
+        wrapped.train()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(settings, state.step, state.plateau.divisions)
+        batch = fabric.to_device(task.batch(settings.batch_size, step_generator(settings.seed, state.step)))
+        loss = task.loss_of(wrapped, batch)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss became {loss.item()} at step {state.step}; the weights of step {state.saved_step} are in {state.path}")
+        wrapped_optimizer.zero_grad()
+        fabric.backward(loss)
+        norm = fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False)
+        wrapped_optimizer.step()
+        state.step += 1
+        state.losses.append(loss.item())
+        state.seconds += time.perf_counter() - began
+        bar.update()
+        if state.step % settings.validate_every == 0 or state.step == settings.steps:
+            wrapped.eval()
+            scores = task.validate(wrapped)
+            state.plateau.update(state.step, scores["loss"])
+            state.record(scores, optimizer, norm, model)
+            bar.set_postfix({"train": f"{state.metrics[-1]['train_loss']:.3f}", "valid": f"{scores['loss']:.3f}"}, refresh=False)
+        if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+            state.save(model, optimizer)
+    bar.close()
+    model.cpu().eval()
+    return TrainingRun(state.metrics, state.path)
+
+
+class _State:
+    """What a run has to remember: where it is, its metrics, and the plateau's memory; kept in a folder."""
+
+    def __init__(self, folder, settings, description):
+        self.folder, self.settings, self.description = folder, settings, description
+        self.path = folder / "checkpoint.safetensors"
+        self.step = self.saved_step = 0
+        self.seconds = 0.0
+        self.losses, self.metrics = [], []  # training losses since the last validation; a row per validation
+        self.plateau = MedianPlateau(settings.patience)
+
+    def record(self, scores, optimizer, gradient_norm, model):
+        parameter_norm = torch.nn.utils.get_total_norm(list(model.parameters()))
+        row = {
+            "step": self.step,
+            "examples": self.step * self.settings.batch_size,
+            "seconds": round(self.seconds, 2),
+            "learning_rate": optimizer.param_groups[0]["lr"],
+            "train_loss": statistics.fmean(self.losses),
+            "gradient_norm": float(gradient_norm),
+            "parameter_norm": float(parameter_norm),
+        }
+        self.metrics.append(row | {f"valid_{name}": value for name, value in scores.items()})
+        self.losses = []
+
+    def save(self, model, optimizer):
+        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        for number, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
+        progress = {"step": self.step, "seconds": self.seconds, "losses": self.losses, "metrics": self.metrics, "plateau": vars(self.plateau)}
+        checkpoints.save(self.path, tensors, self.description | {"settings": asdict(self.settings), "progress": progress})
+        self.saved_step = self.step
+        self._write_metrics()
+
+    def restore(self, model, optimizer):
+        if not self.path.exists():
+            return
+        tensors, description = checkpoints.load(self.path)
+        progress = description["progress"]
+        self.step = self.saved_step = progress["step"]
+        self.seconds, self.losses, self.metrics = progress["seconds"], progress["losses"], progress["metrics"]
+        vars(self.plateau).update(progress["plateau"])
+        model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")})
+        moments = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, number, moment = name.split(".", 2)
+                moments.setdefault(int(number), {})[moment] = tensor
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+
+    def _write_metrics(self):
+        """The metrics as CSV for people and spreadsheets; the checkpoint holds the same, so the file is never read back."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.metrics[-1])) if self.metrics else None
+        if writer:
+            writer.writeheader()
+            writer.writerows(self.metrics)
+        write_text(self.folder / "metrics.csv", text.getvalue())
