@@ -23,7 +23,7 @@ from tqdm import tqdm
 from . import checkpoints
 from .files import write_text
 
-logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it announces the precision at every start
+logging.getLogger("lightning.fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it announces the precision at every start
 
 SCHEDULES = ("plateau", "cosine")
 PRECISIONS = ("32-true", "bf16-mixed", "64-true")
@@ -198,10 +198,12 @@ class _State:
         self.seconds, self.losses, self.metrics = progress["seconds"], progress["losses"], progress["metrics"]
         vars(self.plateau).update(progress["plateau"])
         model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")})
-        moments = {}
+        parameters, moments = list(model.parameters()), {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
                 _, number, moment = name.split(".", 2)
+                if tensor.dim():  # the fused optimiser walks through memory, so moments must lie as their parameter does
+                    tensor = torch.empty_like(parameters[int(number)]).copy_(tensor)
                 moments.setdefault(int(number), {})[moment] = tensor
         optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from nbutils.nade import losses
 from nbutils.nade.inpainter import Inpainter, InpainterConfig
+from nbutils.nade.objective import choose
 
 
 def random_case(levels=7, n=12):
@@ -100,3 +101,20 @@ def test_bad_weightings_and_empty_masks_are_refused():
         losses.weights(~known, known, "mean")
     with pytest.raises(ValueError, match="example 0 hides nothing"):
         losses.weights(known, known, "mean_unknown")
+
+
+def test_scoring_a_random_subset_is_unbiased_and_scores_all_where_few_are_hidden():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.rand(3, 1, 4, 4, generator=generator) * (torch.rand(3, 1, 4, 4, generator=generator) < 0.6)
+    weight[2] = 0
+    weight[2, 0, 0, :3] = 0.5
+    values = torch.randn(weight.numel(), generator=generator)
+    index, everything = choose(weight, None, generator)
+    assert torch.equal(everything, weight.flatten()[weight.flatten() > 0])
+    sums = []
+    for _ in range(4000):
+        index, chosen = choose(weight, 4, generator)
+        assert len(index) == 4 + 4 + 3
+        sums.append(float((chosen * values[index]).sum()))
+    exact = float((weight.flatten() * values).sum())
+    assert abs(np.mean(sums) - exact) < 4 * np.std(sums) / len(sums) ** 0.5

@@ -131,9 +131,9 @@ def _grid(size):
 
 
 def _coverage(distance, size):
-    """Coverage of a pixel from its signed distance to an outline (negative inside), in shares of the side: a ramp of two pixels,
-    as of a photograph that was scaled down."""
-    return np.clip(0.5 - distance * size / 2, 0, 1)
+    """Anti-aliased coverage of a pixel from its signed distance to an outline (negative inside), in shares of the side: a ramp
+    of half a pixel, as crisp as edges get before they look like stairs."""
+    return np.clip(0.5 - 2 * distance * size, 0, 1)
 
 
 def _mix(below, above, coverage):
@@ -157,10 +157,10 @@ def render(scene, size=64):
     for thing in scene.objects:
         outline, shade = _shaded_shape(thing, scene.light, x, y)
         if thing.relation != "above":
-            clean = clean * (1 - 0.35 * _shadow(thing, scene.light, x, y))
+            clean = clean * (1 - 0.3 * _shadow(thing, scene.light, x, y))
         if thing.texture == "striped":
             u = (x - thing.x) * math.sin(thing.angle) + (y - thing.y) * math.cos(thing.angle)
-            shade = shade * (0.84 + 0.16 * np.tanh(3 * np.sin(u / thing.radius * 6)))
+            shade = shade * (0.86 + 0.14 * np.sin(u / thing.radius * 6))
         covered = _coverage(outline, size)
         layers = [layer * (1 - covered) for layer in layers] + [covered]
         clean = _mix(clean, np.clip(_rgb(COLOURS[thing.colour]) * shade, 12, 243), covered)
@@ -178,7 +178,7 @@ def _backdrop(scene, x, y, size):
     disc = {"clear": (250, 240, 190), "evening": (250, 206, 120), "dark": (222, 224, 210)}.get(scene.sky)
     if disc:
         sun = np.hypot(x - (0.5 + 0.36 * scene.light), y - 0.13)
-        sky = _mix(sky, _rgb(disc), np.maximum(_coverage(sun - 0.05, size), 0.35 * np.exp(-((sun / 0.11) ** 2))))
+        sky = _mix(sky, _rgb(disc), np.maximum(np.clip((0.06 - sun) * 32, 0, 1), 0.35 * np.exp(-((sun / 0.11) ** 2))))
     hills = _mix(_rgb(GROUNDS[scene.ground]) * 0.62, bottom, 0.35)
     picture = _mix(sky, hills, _coverage(ridge - y, size))
     depth = np.clip((y - scene.horizon) / (1 - scene.horizon), 0, 1)
@@ -201,7 +201,7 @@ def _ground(scene, x, depth):
 def _shadow(thing, light, x, y):
     u = (x - thing.x + 0.35 * light * thing.radius) / (1.15 * thing.radius)
     v = (y - thing.y - thing.radius) / (0.28 * thing.radius)
-    return np.clip(1.2 - (u * u + v * v), 0, 1)
+    return np.exp(-1.2 * (u * u + v * v) ** 2)
 
 
 def _shaded_shape(thing, light, x, y):
@@ -214,7 +214,7 @@ def _shaded_shape(thing, light, x, y):
         glint = np.exp(-(((u - 0.35 * light) ** 2 + (v + 0.35) ** 2) / 0.05))
         outline, shade = radial - 1, 0.62 + 0.45 * np.clip(facing, 0, 1) + 0.35 * glint
     elif thing.shape == "box":
-        outline, shade = np.maximum(abs(u), abs(v)) - 0.88, 0.95 + 0.12 * slope - 0.26 * np.clip(-3 * (light * u + 0.4), 0, 1) + 0.08 * np.clip(-3 * (v + 0.5), 0, 1)
+        outline, shade = np.maximum(abs(u), abs(v)) - 0.88, 0.95 + 0.12 * slope - 0.2 * np.clip(-3 * (light * u + 0.4), 0, 1) + 0.08 * np.clip(-3 * (v + 0.5), 0, 1)
     elif thing.shape == "cone":
         half = 0.5 * (v + 1) * 0.92  # half width at this height
         profile = np.clip(u / np.maximum(half, 1e-3), -1, 1) * light

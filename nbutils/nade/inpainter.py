@@ -21,7 +21,7 @@ class InpainterConfig:
     """Sizes and choices of an `Inpainter`; the defaults are those of the benchmark.
 
     `layers` counts convolutions, the 1 x 1 output not among them. `merge_layers` are the layers, counted from 1, after which
-    the caption is merged; None spreads two over the body. `vocabulary_size` counts padding and the unknown word; 0 makes a
+    the caption is merged; None is every second one, from the first. `vocabulary_size` counts padding and the unknown word; 0 makes a
     model that reads no captions. `ordered` starts the input table and the output weights as smooth functions of the level,
     where False starts every level on its own, as in 2017; both can represent the same functions. `readout` is the width of one more
     1 x 1 layer before the output, 0 for none, as in 2017: with few filters the logits of 3 x 256 levels have too low a rank to be sharp.
@@ -58,7 +58,7 @@ class InpainterConfig:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
         if self.merge_layers is None:
-            object.__setattr__(self, "merge_layers", tuple(sorted({(self.layers + 2) // 4, (self.layers + 1) // 2} - {0})))
+            object.__setattr__(self, "merge_layers", tuple(range(1, self.layers + 1, 2)))
         object.__setattr__(self, "merge_layers", tuple(self.merge_layers))
         if any(not 1 <= layer <= self.layers for layer in self.merge_layers):
             raise ValueError(f"merge_layers: {self.merge_layers}; layers are numbered from 1 to {self.layers}")

@@ -49,6 +49,26 @@ def hide(kind, shape, *, hole_size, central=False, generator):
     return masks.orderless(shape, hole=~outside, generator=generator), ~outside
 
 
+def choose(weight, most, generator):
+    """The variables with a weight, at most `most` of every example, chosen at random and weighted up for those left out.
+
+    Args:
+        weight: float (B, C, H, W), zero where nothing is scored.
+        most: int, or None for all.
+    Returns:
+        index: int64 (n,), flat indices, ascending.
+        weight: float (n,), with the same expected sum of weighted losses.
+    """
+    flat = weight.flatten(1)
+    if most is not None:
+        place = torch.rand(flat.shape, generator=generator).masked_fill_(flat == 0, 2.0)
+        chosen = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, place.topk(min(most, flat.shape[1]), largest=False).indices, True)
+        count = (flat > 0).sum(1, keepdim=True)
+        flat = flat * chosen * (count / count.clamp(max=most))
+    index = flat.flatten().nonzero()[:, 0]
+    return index, flat.flatten()[index]
+
+
 @dataclass(frozen=True, kw_only=True)
 class InpaintingTask:
     """The task that `training.train` asks for batches, losses and validation scores.
@@ -61,6 +81,8 @@ class InpaintingTask:
         weighting: one of `losses.WEIGHTINGS`.
         optimize_given: also score known variables.
         caption_dropout: share of training examples whose caption is withheld.
+        scored_variables: at most so many variables of an example are scored in a training step, chosen at random, with weights that
+            keep the objective unbiased; None for all. The 256-way output costs more than the convnet where many are scored.
         validation_masks: masks per held-out picture in a validation, the same at every one.
     Raises:
         ValueError: an impossible value, named.
@@ -74,6 +96,7 @@ class InpaintingTask:
     weighting: str = "ordering_weighted"
     optimize_given: bool = False
     caption_dropout: float = 0.0
+    scored_variables: int | None = None
     validation_masks: int = 2
 
     def __post_init__(self):
@@ -83,24 +106,33 @@ class InpaintingTask:
         side = min(self.pictures.images.shape[2:])
         if not 1 <= self.hole_size <= side:
             raise ValueError(f"hole_size: a hole of {self.hole_size} x {self.hole_size} does not fit into pictures of {side} x {side}")
+        if self.scored_variables is not None and self.scored_variables < 1:
+            raise ValueError(f"scored_variables: {self.scored_variables}; expected at least 1, or None for all")
         if not 0 <= self.caption_dropout <= 1:
             raise ValueError(f"caption_dropout: {self.caption_dropout}; expected a share between 0 and 1")
 
     def batch(self, size, generator):
-        """`size` random training pictures with fresh masks: image, caption, caption_length, known, hole."""
+        """`size` random training pictures with fresh masks.
+
+        Returns:
+            image, caption, caption_length, known: as the model takes them.
+            index: int64 (n,), flat indices of the scored variables.
+            weight: float32 (n,), what the loss of each counts for.
+        """
         image, caption, length = self.pictures.take(torch.randint(len(self.pictures), (size,), generator=generator))
         withheld = torch.rand(size, generator=generator) < self.caption_dropout
         known, hole = hide(self.mask, image.shape, hole_size=self.hole_size, generator=generator)
-        return image, caption, torch.where(withheld, 0, length), known, hole
+        weight = weights(known, hole, self.weighting, self.optimize_given)
+        if self.weighting == "ordering_weighted":
+            weight = weight / hole[0].sum()  # per variable: D is the same for every example of a batch
+        index, weight = choose(weight, self.scored_variables, generator)
+        return image, caption, torch.where(withheld, 0, length), known, index, weight
 
     def loss_of(self, model, batch):
         """The objective per hole variable, a scalar: nats for cross-entropy, levels for EMD."""
-        image, caption, length, known, hole = batch
-        weight = weights(known, hole, self.weighting, self.optimize_given).flatten()
-        index = weight.nonzero()[:, 0]
+        image, caption, length, known, index, weight = batch
         losses = LOSSES[self.loss](model(image, known, caption, length, index=index), image.flatten()[index])
-        scale = 1 if self.weighting == "mean_unknown" else hole[0].sum()  # D is the same for every example of a batch
-        return (weight[index] * losses).sum() / scale
+        return (weight * losses).sum()
 
     @torch.no_grad()
     def validate(self, model):

@@ -1,0 +1,85 @@
+"""What a notebook shows: figures with captions and alternative texts, galleries of pictures, tables, prose with numbers in it.
+
+Everything is HTML that stands on its own, so a figure looks the same in JupyterLab and in a rendered page. Text from data is escaped.
+"""
+
+import base64
+import io
+from html import escape
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import HTML, Markdown, display
+from PIL import Image
+
+# Okabe and Ito's palette: told apart with any colour vision.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_STYLE = {
+    "axes.prop_cycle": plt.cycler(color=COLOURS), "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "grid.alpha": 0.25, "font.size": 10, "figure.dpi": 160, "legend.frameon": False, "figure.constrained_layout.use": True,
+}  # fmt: skip
+
+
+def chart(rows=1, columns=1, size=(7.0, 3.2)):
+    """A matplotlib figure and its axes in the style of the reports."""
+    with plt.rc_context(_STYLE):
+        return plt.subplots(rows, columns, figsize=size)
+
+
+def data_uri(content, kind):
+    """Bytes as a `data:` address of the media type `kind`."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def show(figure, caption, alt):
+    """Show a matplotlib figure with a caption; `alt` says what it shows to those who cannot see it."""
+    file = io.BytesIO()
+    with plt.rc_context(_STYLE):
+        figure.savefig(file, format="png")
+    plt.close(figure)
+    width = int(figure.get_size_inches()[0] * 100)
+    image = f'<img class="chart" style="max-width:100%" width="{width}" src="{data_uri(file.getvalue(), "image/png")}" alt="{escape(alt)}">'
+    display(HTML(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"))
+
+
+def png(picture):
+    """A picture as a data URI at its own size: uint8 (3, H, W) or (1, H, W) array or tensor."""
+    pixels = np.asarray(picture, np.uint8).transpose(1, 2, 0)
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "PNG", optimize=True)
+    return data_uri(file.getvalue(), "image/png")
+
+
+def hidden(image, known, shade=128):
+    """A picture with its unknown variables in grey: (C, H, W) -> uint8 (C, H, W)."""
+    return np.where(np.asarray(known), np.asarray(image), shade).astype(np.uint8)
+
+
+def picture_cell(picture, label, alt, width=128):
+    """One picture of a gallery: HTML, pixels enlarged without smoothing."""
+    label = f'<span style="display:block;font-size:.8em;max-width:{width}px;overflow-wrap:break-word">{escape(label)}</span>' if label else ""
+    image = f'<img src="{png(picture)}" alt="{escape(alt)}" style="width:{width}px;image-rendering:pixelated;display:block">'
+    return f'<div style="width:{width}px">{image}{label}</div>'
+
+
+def gallery(cells, caption):
+    """Show cells (from `picture_cell` or `animation.cell`) side by side, wrapping, under one caption."""
+    body = f'<div class="gallery" style="display:flex;flex-wrap:wrap;gap:10px">{"".join(cells)}</div>'
+    display(HTML(f'<figure class="pictures">{body}<figcaption>{escape(caption)}</figcaption></figure>'))
+
+
+def table(rows, caption):
+    """Show a list of dicts with the same keys as a table; numbers are set to four significant digits, text is escaped."""
+    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in rows[0])
+    body = "".join("<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row.values()) + "</tr>" for row in rows)
+    frame = '<div class="table" style="overflow-x:auto" tabindex="0" role="region" aria-label="table">'
+    display(HTML(f"{frame}<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"))
+
+
+def _cell(value):
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def say(text):
+    """Show Markdown that was put together from numbers."""
+    display(Markdown(text))

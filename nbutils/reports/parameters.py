@@ -1,0 +1,152 @@
+"""The parameters of a notebook: its own defaults, a profile, what the user sets; checked before any work is done."""
+
+import ast
+import difflib
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from ..data.sources import photos_folder
+from ..nade.inpainter import KINDS, MERGERS
+from ..nade.losses import LOSSES, WEIGHTINGS
+from ..nade.objective import MASKS
+from ..training import PRECISIONS, SCHEDULES
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+# What the parameters mean is the same in every notebook, so what they may be stands here once.
+_LEAST = {
+    "image_size": 8, "hole_size": 1, "num_train": 1, "num_valid": 1, "seed": 0, "steps": 1, "batch_size": 2, "width": 1, "layers": 1,
+    "kernel_size": 1, "reader_size": 2, "reader_kernel": 1, "validate_every": 1, "num_pictures": 1, "num_masks": 2, "gibbs_steps": 1,
+    "temperature": 0, "caption_dropout": 0, "scored_variables": 1, "start_steps": 1, "readout": 0, "learning_rate": 1e-12,
+}  # fmt: skip
+_CHOICES = {
+    "kind": KINDS, "merger": MERGERS, "loss": tuple(LOSSES), "weighting": WEIGHTINGS, "mask": MASKS, "schedule": SCHEDULES, "precision": PRECISIONS,
+}  # fmt: skip
+
+
+class ParameterError(ValueError):
+    """A parameter that no notebook has, of the wrong type, or with an impossible value; the message is one line."""
+
+
+def declared(path):
+    """The parameters of a notebook and their defaults, from its cell tagged `parameters`, which holds plain literals.
+
+    Raises:
+        ParameterError: no such cell, or something in it that is not `name = literal`.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
+    if len(cells) != 1:
+        raise ParameterError(f"{path}: {len(cells)} cells are tagged 'parameters'; expected one")
+    defaults = {}
+    for statement in ast.parse(cells[0].source).body:
+        try:
+            (target,) = statement.targets
+            defaults[target.id] = ast.literal_eval(statement.value)
+        except (AttributeError, ValueError):
+            raise ParameterError(f"{path}: the parameters cell has {ast.unparse(statement)!r}; expected name = literal") from None
+    return defaults
+
+
+def read_profile(name):
+    """A profile: a dict from notebook to parameters. `name` is one of those in notebooks/profiles, or the path of a YAML file.
+
+    Raises:
+        ParameterError: no such profile, or not a mapping of mappings.
+    """
+    path = NOTEBOOKS / "profiles" / f"{name}.yaml"
+    if not path.is_file():
+        path = Path(name)
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in (NOTEBOOKS / "profiles").glob("*.yaml")))
+        raise ParameterError(f"profile: {name!r}; expected one of {known}, or the path of a YAML file")
+    try:
+        profile = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(profile, dict) or not all(isinstance(v, dict | None) for v in profile.values()):
+        raise ParameterError(f"{path}: expected a mapping from notebook to a mapping of parameters")
+    return {notebook: values or {} for notebook, values in profile.items()}
+
+
+def parse_settings(settings):
+    """`name=value` strings to a dict; values are read as YAML, so `0.1`, `true`, `[1, 2]` and `scenes` mean what they look like."""
+    values = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ParameterError(f"--set {setting}: expected name=value")
+        values[name] = yaml.safe_load(value)
+    return values
+
+
+def resolve(notebooks, profile, settings):
+    """All parameters of every notebook of a run.
+
+    Args:
+        notebooks: dict from name to path, in the order of the series.
+        profile: from `read_profile`.
+        settings: from `parse_settings`; each applies to every notebook that declares it, and must apply to one at least.
+    Returns:
+        dict from notebook name to dict of parameters.
+    Raises:
+        ParameterError: an unknown notebook or name, a wrong type, an impossible value.
+    """
+    defaults = {name: declared(path) for name, path in notebooks.items()}
+    every = {path.stem for path in NOTEBOOKS.glob("*.ipynb")} | set(notebooks)
+    for notebook, values in profile.items():
+        if notebook not in every:
+            raise ParameterError(f"profile: there is no notebook {notebook!r}{_nearest(notebook, every)}")
+        for name in values if notebook in defaults else ():
+            if name not in defaults[notebook]:
+                raise ParameterError(f"profile: {notebook} has no parameter {name!r}{_nearest(name, defaults[notebook])}")
+    for name in settings:
+        if not any(name in values for values in defaults.values()):
+            raise ParameterError(f"--set {name}: no notebook of this run has this parameter{_nearest(name, {n for d in defaults.values() for n in d})}")
+    resolved = {}
+    for notebook, values in defaults.items():
+        chosen = profile.get(notebook, {}) | {name: value for name, value in settings.items() if name in values}
+        resolved[notebook] = values | {name: _typed(notebook, name, value, values[name]) for name, value in chosen.items()}
+        try:
+            check(**resolved[notebook])
+        except ValueError as error:
+            raise ParameterError(f"{notebook}: {error}") from None
+    return resolved
+
+
+def check(**parameters):
+    """Check the values of parameters by what their names mean, as the runner does for a whole series and each notebook for itself.
+
+    Raises:
+        ValueError: an impossible value, or a folder of photographs that is not there.
+    """
+    for name, value in parameters.items():
+        for entry in value if isinstance(value, list | tuple) else (value,):
+            if name in _LEAST and not entry >= _LEAST[name]:
+                raise ParameterError(f"{name}: {entry}; expected at least {_LEAST[name]}")
+            if name.removesuffix("s") in _CHOICES and entry not in _CHOICES[name.removesuffix("s")]:
+                raise ParameterError(f"{name}: {entry!r}; expected one of {', '.join(_CHOICES[name.removesuffix('s')])}")
+    if parameters.get("caption_dropout", 0) > 1:
+        raise ParameterError(f"caption_dropout: {parameters['caption_dropout']}; expected a share between 0 and 1")
+    size, hole = parameters.get("image_size"), parameters.get("hole_size")
+    if size and hole and hole > size:
+        raise ParameterError(f"hole_size: a hole of {hole} x {hole} does not fit into pictures of {size} x {size}")
+    if parameters.get("data", "scenes") != "scenes":
+        photos_folder(parameters["data"])
+
+
+def _typed(notebook, name, value, default):
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(default, tuple) and isinstance(value, list):
+        value = tuple(value)
+    if default is not None and type(value) is not type(default):
+        raise ParameterError(f"{notebook}: {name} is {value!r}, a {type(value).__name__}; expected a {type(default).__name__} such as {default!r}")
+    return value
+
+
+def _nearest(name, names):
+    close = difflib.get_close_matches(name, list(names), 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(sorted(names))}" if len(names) < 30 else ""

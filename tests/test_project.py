@@ -1,0 +1,84 @@
+"""The project's own papers agree with each other, and its notebooks keep their form."""
+
+import ast
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from nbutils.reports import parameters
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def name_of(requirement):
+    return re.match(r"[\w.-]+", requirement)[0].lower()
+
+
+def test_environment_readme_and_pyproject_name_the_same_packages():
+    wanted = project()["dependencies"]
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    packages = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    assert packages == [*wanted, "-e ."]
+    assert f"python{project()['requires-python']}" in environment["dependencies"]
+    readme = (ROOT / "README.md").read_text()
+    (listed,) = re.findall(r"<!-- dependencies -->\n(.*?)\n<!-- end -->", readme, re.S)
+    assert re.findall(r"`([\w.-]+)`", listed) == [name_of(requirement) for requirement in wanted]
+
+
+def test_every_dependency_is_pinned_for_tests():
+    pins = {name_of(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    extras = project()["optional-dependencies"]
+    for requirement in project()["dependencies"] + extras["dev"] + extras["scale"]:
+        assert name_of(requirement) in pins
+
+
+def test_the_readme_names_the_two_commands():
+    readme = (ROOT / "README.md").read_text()
+    assert "make report" in readme
+    assert "make test" in readme
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_keep_their_form(path):
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    assert book.metadata.kernelspec.name == "python3"
+    assert book.cells[0].source.startswith("# ")
+    assert parameters.declared(path)["reports"] == "../reports"
+    for cell in book.cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs
+            assert cell.execution_count is None
+            assert len(cell.source.splitlines()) <= 15 or "parameters" in cell.metadata.get("tags", [])
+            assert not re.search(r"^\s*[!%]|\binput\(", cell.source, re.M)
+            ast.parse(cell.source)
+    assert set(book.metadata.nbutils.needs) <= {p.stem for p in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick", "standard", "full"])
+def test_profiles_fit_the_notebooks(profile, monkeypatch, tmp_path):
+    (tmp_path / "photos64").mkdir()
+    monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
+    values = parameters.read_profile(profile)
+    assert set(values) == {path.stem for path in NOTEBOOKS}
+    parameters.resolve({path.stem: path for path in NOTEBOOKS}, values, {})
+
+
+def test_modules_stay_small():
+    for path in (ROOT / "nbutils").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path
+
+
+def test_notebooks_are_stored_without_machine_specific_metadata():
+    for path in NOTEBOOKS:
+        assert set(json.loads(path.read_text())["metadata"]) == {"kernelspec", "language_info", "nbutils"}

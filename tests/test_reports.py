@@ -1,0 +1,172 @@
+"""Parameters are checked at the door, notebooks run in order and once, and pages stand alone."""
+
+import io
+import json
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
+from typer.testing import CliRunner
+
+from nbutils.cli import app
+from nbutils.reports import animation, html, parameters, results
+
+
+def notebook(folder, name, *cells, needs=(), given="steps = 3\nreports = '../reports'"):
+    book = new_notebook(cells=[new_markdown_cell(f"# {name}\n\nAn abstract."), new_code_cell(given, metadata={"tags": ["parameters"]})])
+    book.cells += [new_code_cell(cell) for cell in cells]
+    book.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}, "nbutils": {"needs": list(needs)}}
+    nbformat.write(book, folder / f"{name}.ipynb")
+
+
+@pytest.fixture
+def books(tmp_path, monkeypatch):
+    folder = tmp_path / "notebooks"
+    (folder / "profiles").mkdir(parents=True)
+    (folder / "profiles" / "quick.yaml").write_text("{}")
+    monkeypatch.setattr(parameters, "NOTEBOOKS", folder)
+    return folder
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, ["run", *map(str, arguments)])
+
+
+def test_notebooks_run_in_order_of_need_and_only_where_something_changed(books, tmp_path):
+    notebook(books, "01_first", "from pathlib import Path\nopen(Path(reports) / 'log', 'a').write(f'first {steps} ')")
+    notebook(books, "02_second", "from pathlib import Path\nopen(Path(reports) / 'log', 'a').write('second ')", needs=["01_first"])
+    notebook(books, "03_third", "1 + 1")
+    out = tmp_path / "out"
+    assert invoke("02", "--out", out).exit_code == 0  # what it needs is run too
+    assert (out / "log").read_text() == "first 3 second "
+    again = invoke("--out", out)
+    assert (out / "log").read_text() == "first 3 second "
+    assert again.output.count("nothing changed") == 2
+    assert invoke("--out", out, "--set", "steps=4").exit_code == 0  # a changed first makes the second run again
+    assert (out / "log").read_text() == "first 3 second first 4 second "
+    assert invoke("--out", out, "--set", "steps=4", "--force", "01").exit_code == 0
+    assert (out / "log").read_text().endswith("second first 4 ")
+    assert (out / "03_third.html").exists()
+    assert "Open " in again.output
+
+
+def test_a_failed_notebook_gives_a_page_with_its_traceback_and_stops_what_needs_it(books, tmp_path):
+    notebook(books, "01_first", "raise KeyError('<b>lost</b>')")
+    notebook(books, "02_second", "1", needs=["01_first"])
+    notebook(books, "03_third", "1")
+    out = tmp_path / "out"
+    result = invoke("--out", out)
+    assert result.exit_code == 1
+    assert "01_first: failed" in result.output
+    page, index = (out / "01_first.html").read_text(), (out / "index.html").read_text()
+    assert "KeyError" in page
+    assert "<b>lost</b>" not in page
+    assert "&lt;b&gt;lost" in index
+    assert "needs 01_first" in index
+    assert (out / "03_third.html").exists()
+    assert not (out / "02_second.html").exists()
+    notebook(books, "01_first", "1")
+    assert invoke("--out", out).exit_code == 0
+
+
+def test_a_kernel_that_dies_and_a_cell_that_hangs_are_failures(books, tmp_path):
+    notebook(books, "01_dies", "import os\nos.kill(os.getpid(), 9)")
+    notebook(books, "02_hangs", "import time\ntime.sleep(600)")
+    result = invoke("--out", tmp_path / "out", "--timeout", "3")
+    assert result.exit_code == 1
+    assert "01_dies: failed" in result.output
+    assert "02_hangs: failed" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "stepz=3"], "--set stepz: no notebook of this run has this parameter; did you mean 'steps'?"),
+        (["--set", "steps=many"], "01_first: steps is 'many', a str; expected a int such as 3"),
+        (["--set", "steps=true"], "steps is True, a bool"),
+        (["--set", "steps=0"], "01_first: steps: 0; expected at least 1"),
+        (["--set", "steps"], "--set steps: expected name=value"),
+        (["--set", "loss=rmse"], "loss: 'rmse'; expected one of cross_entropy, emd1, emd2"),
+        (["--set", "hole_size=40"], "hole_size: a hole of 40 x 40 does not fit into pictures of 32 x 32"),
+        (["--set", "data=/nowhere"], "data: '/nowhere'; expected scenes or photos"),
+        (["--profile", "huge"], "profile: 'huge'; expected one of quick"),
+        (["07"], "notebook: '07'; expected one of 01_first"),
+    ],
+)
+def test_bad_parameters_are_one_line_before_any_work(books, tmp_path, arguments, message):
+    notebook(books, "01_first", "1", given="steps = 3\nloss = 'emd1'\nhole_size = 16\nimage_size = 32\ndata = 'scenes'")
+    result = invoke("--out", tmp_path / "out", *arguments)
+    assert result.exit_code == 2
+    assert result.output.startswith("error: ")
+    assert result.output.count("\n") == 1
+    assert message in result.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("profile", "message"),
+    [
+        ("01_first: {stepz: 3}", "01_first has no parameter 'stepz'"),
+        ("01_fist: {steps: 3}", "no notebook '01_fist'; did you mean '01_first'"),
+        ("- a", "expected a mapping"),
+        ("a: [", "not readable as YAML"),
+    ],
+)
+def test_bad_profiles_are_refused(books, tmp_path, profile, message):
+    notebook(books, "01_first", "1")
+    (books / "profiles" / "mine.yaml").write_text(profile)
+    result = invoke("--out", tmp_path / "out", "--profile", "mine")
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_a_parameters_cell_holds_literals(books):
+    notebook(books, "01_first", given="steps = 1 + len('a')")
+    with pytest.raises(parameters.ParameterError, match=r"has \"steps = 1 \+ len\('a'\)\""):
+        parameters.declared(books / "01_first.ipynb")
+
+
+def test_text_from_data_is_escaped_and_maths_becomes_mathml(books, tmp_path):
+    notebook(books, "01_first", "from nbutils.reports import figures\nfigures.say('A caption: <script>alert(1)</script> and $x<y$, $\\\\alpha_n$')")
+    out = tmp_path / "out"
+    assert invoke("--out", out).exit_code == 0
+    page = (out / "01_first.html").read_text()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script>alert" not in page
+    assert page.count("<math") == 2
+    assert "&lt;" in page[page.index("<math") : page.index("</math>")]
+
+
+def test_a_formula_that_does_not_convert_is_an_error():
+    with pytest.raises(html.FormulaError, match="nosuchthing"):
+        html.mathml(r"\nosuchthing{x} + 1")
+
+
+def test_progress_bars_show_their_last_state():
+    assert html.last_lines("a 1%\ra 50%\ra 100%\nnext") == "a 100%\nnext"
+
+
+def test_animations_hold_their_frames_and_stop_on_the_last():
+    frames = np.random.default_rng(0).integers(0, 5, (7, 3, 8, 8)).astype(np.uint8) * 50
+    with Image.open(io.BytesIO(animation.gif(frames, milliseconds=100, hold=900))) as image:
+        assert image.n_frames == 7
+        assert image.info["loop"] == 0
+        durations = []
+        for number in range(7):
+            image.seek(number)
+            durations.append(image.info["duration"])
+            assert np.abs(np.asarray(image.convert("RGB")).transpose(2, 0, 1).astype(int) - frames[number]).max() <= 8
+    assert durations == [100] * 6 + [900]
+
+
+def test_results_are_read_back_and_missing_ones_say_how_to_get_them(tmp_path):
+    results.save(tmp_path, "04_training", {"bits": 4.2}, ["a finding"])
+    assert results.load(tmp_path, "04_training") == {"findings": ["a finding"], "bits": 4.2}
+    with pytest.raises(FileNotFoundError, match="run `nbutils run 05` first"):
+        results.load(tmp_path, "05_x")
+    with pytest.raises(ValueError, match="Out of range"):
+        results.save(tmp_path, "04_training", {"bits": float("nan")}, [])
+    assert json.loads(Path(tmp_path / "04_training.json").read_text())["bits"] == 4.2

@@ -1,0 +1,84 @@
+"""The whole series at the smoke profile, run as a user would, and its pages."""
+
+import os
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    out = tmp_path_factory.mktemp("smoke") / "reports"
+    command = [sys.executable, "-m", "nbutils", "run", "--profile", "smoke", "--out", str(out)]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=out.parent)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return out
+
+
+class Page(HTMLParser):
+    """What a page asks a browser for, and what it lacks."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.fetched, self.without_alt, self.ids, self.links, self.h1 = [], 0, [], [], 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.h1 += tag == "h1"
+        self.without_alt += tag == "img" and not attributes.get("alt")
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if tag == "a" and "href" in attributes else []
+        address = attributes.get("src", "") or (attributes.get("href", "") if tag == "link" else "")
+        self.fetched += [address] if address and not address.startswith("data:") else []
+
+
+def test_every_page_stands_alone(smoke):
+    pages = sorted(smoke.glob("*.html"))
+    assert len(pages) == 1 + len(list((Path(__file__).parents[1] / "notebooks").glob("*.ipynb")))
+    for path in pages:
+        text = path.read_text()
+        page = Page(text)
+        assert page.fetched == []
+        assert page.without_alt == 0
+        assert page.h1 == 1
+        assert len(page.ids) == len(set(page.ids))
+        assert path.stat().st_size < 12e6
+        for link in page.links:
+            if not link.startswith(("http", "#")):
+                assert (smoke / link).exists()
+            if link.startswith("#"):
+                assert link[1:] in page.ids
+        assert "$$" not in text
+        assert "\\frac" not in text
+
+
+def test_every_notebook_says_what_it_found_and_left_its_results(smoke):
+    for path in smoke.glob("*.ipynb"):
+        assert (smoke / f"{path.stem}.json").exists()
+        facts = nbformat.read(path, as_version=4).metadata.nbutils
+        assert facts.parameters
+        assert facts.seconds > 0
+    index = (smoke / "index.html").read_text()
+    assert index.count('class="status done"') == len(list(smoke.glob("*.ipynb")))
+
+
+def test_the_same_run_again_gives_the_same_numbers(smoke, tmp_path):
+    """Notebook 03 trains, samples and measures: forced to run again elsewhere, its results are equal byte for byte."""
+    command = [sys.executable, "-m", "nbutils", "run", "03", "--profile", "smoke", "--out", str(tmp_path)]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert (tmp_path / "03_losses.json").read_bytes() == (smoke / "03_losses.json").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_the_series_runs_on_photographs(tmp_path):
+    environment = os.environ | {"NBUTILS_DATA": os.environ["NBUTILS_TEST_DATA"]}
+    command = [sys.executable, "-m", "nbutils", "run", "--profile", "smoke", "--set", "data=photos", "--out", str(tmp_path)]
+    process = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "Captioned photographs" in (tmp_path / "04_training.html").read_text()
