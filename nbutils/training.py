@@ -17,13 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from lightning.fabric import Fabric
 from tqdm import tqdm
 
 from . import checkpoints
 from .files import write_text
-
-logging.getLogger("lightning.fabric.utilities.rank_zero").setLevel(logging.WARNING)  # it announces the precision at every start
 
 SCHEDULES = ("plateau", "cosine")
 PRECISIONS = ("32-true", "bf16-mixed", "64-true")
@@ -117,6 +114,11 @@ def train(model, task, settings, folder, description):
         FloatingPointError: the loss became NaN or infinite; the last checkpoint keeps the weights before.
         CheckpointError: the folder's checkpoint cannot be read.
     """
+    from lightning.fabric import Fabric  # takes seconds to import, which only training should pay
+    from lightning_utilities.core import rank_zero
+
+    rank_zero.log.setLevel(logging.WARNING)  # it announces the precision at every start
+
     identity = json.dumps([description, asdict(settings)], sort_keys=True, default=str)
     folder = Path(folder) / hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
     state = _State(folder, settings, description)

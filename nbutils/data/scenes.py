@@ -179,7 +179,7 @@ def _backdrop(scene, x, y, size):
     if disc:
         sun = np.hypot(x - (0.5 + 0.36 * scene.light), y - 0.13)
         sky = _mix(sky, _rgb(disc), np.maximum(np.clip((0.06 - sun) * 32, 0, 1), 0.35 * np.exp(-((sun / 0.11) ** 2))))
-    hills = _mix(_rgb(GROUNDS[scene.ground]) * 0.62, bottom, 0.35)
+    hills = _mix(_rgb(GROUNDS[scene.ground]) * 0.7, bottom, 0.5)
     picture = _mix(sky, hills, _coverage(ridge - y, size))
     depth = np.clip((y - scene.horizon) / (1 - scene.horizon), 0, 1)
     return _mix(picture, _ground(scene, x, depth), _coverage(scene.horizon - y, size))
@@ -189,11 +189,11 @@ def _ground(scene, x, depth):
     p = scene.phases
     rows = np.log1p(6 * depth)  # equal steps recede towards the horizon
     pattern = {
-        "grass": 0.06 * np.sin(26 * x + 4 * np.sin(9 * rows + p[2]) + p[3]) * depth,
-        "sand": 0.05 * np.sin(14 * rows + 2 * np.sin(5 * x + p[2]) + p[3]),
+        "grass": 0.045 * np.sin(26 * x + 4 * np.sin(9 * rows + p[2]) + p[3]) * depth,
+        "sand": 0.035 * np.sin(14 * rows + 2 * np.sin(5 * x + p[2]) + p[3]),
         "snow": 0.02 * np.sin(5 * x + 4 * rows + p[2]),
-        "water": 0.10 * np.sin(22 * rows + 1.5 * np.sin(8 * x + p[2]) + p[3]),
-        "soil": 0.06 * np.sin(16 * (x - 0.5) / (0.4 + depth) + p[2]),
+        "water": 0.06 * np.sin(22 * rows + 1.5 * np.sin(8 * x + p[2]) + p[3]),
+        "soil": 0.045 * np.sin(16 * (x - 0.5) / (0.4 + depth) + p[2]),
     }[scene.ground]
     return _rgb(GROUNDS[scene.ground]) * (0.86 + 0.16 * depth + pattern)
 

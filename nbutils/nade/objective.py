@@ -97,7 +97,7 @@ class InpaintingTask:
     optimize_given: bool = False
     caption_dropout: float = 0.0
     scored_variables: int | None = None
-    validation_masks: int = 2
+    validation_masks: int = 1
 
     def __post_init__(self):
         for name, allowed in (("mask", MASKS), ("loss", tuple(LOSSES)), ("weighting", WEIGHTINGS)):

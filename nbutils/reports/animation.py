@@ -34,7 +34,7 @@ def cell(frames, known_frames, label, alt, width=128):
     moving = data_uri(gif(pictures), "image/gif")
     still = png(pictures[-1])
     source = f'<source media="(prefers-reduced-motion: reduce)" srcset="{still}">'
-    picture = f'<picture>{source}<img class="moving" loading="lazy" src="{moving}" alt="{escape(alt)}" style="{style}"></picture>'
+    picture = f'<picture>{source}<img class="moving" src="{moving}" alt="{escape(alt)}" style="{style}"></picture>'
     poster = f'<img class="still" src="{still}" alt="{escape(alt)}, last frame" style="{style}">'
     text = f'<span style="display:block;font-size:.8em;max-width:{width}px;overflow-wrap:break-word">{escape(label)}</span>' if label else ""
     return f'<div style="width:{width}px">{picture}{poster}{text}</div>'

@@ -14,16 +14,15 @@ from PIL import Image
 
 # Okabe and Ito's palette: told apart with any colour vision.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-_STYLE = {
+plt.rcParams.update({
     "axes.prop_cycle": plt.cycler(color=COLOURS), "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "grid.alpha": 0.25, "font.size": 10, "figure.dpi": 160, "legend.frameon": False, "figure.constrained_layout.use": True,
-}  # fmt: skip
+})  # fmt: skip
 
 
 def chart(rows=1, columns=1, size=(7.0, 3.2)):
     """A matplotlib figure and its axes in the style of the reports."""
-    with plt.rc_context(_STYLE):
-        return plt.subplots(rows, columns, figsize=size)
+    return plt.subplots(rows, columns, figsize=size)
 
 
 def data_uri(content, kind):
@@ -34,8 +33,7 @@ def data_uri(content, kind):
 def show(figure, caption, alt):
     """Show a matplotlib figure with a caption; `alt` says what it shows to those who cannot see it."""
     file = io.BytesIO()
-    with plt.rc_context(_STYLE):
-        figure.savefig(file, format="png")
+    figure.savefig(file, format="png")
     plt.close(figure)
     width = int(figure.get_size_inches()[0] * 100)
     image = f'<img class="chart" style="max-width:100%" width="{width}" src="{data_uri(file.getvalue(), "image/png")}" alt="{escape(alt)}">'
@@ -60,6 +58,12 @@ def picture_cell(picture, label, alt, width=128):
     label = f'<span style="display:block;font-size:.8em;max-width:{width}px;overflow-wrap:break-word">{escape(label)}</span>' if label else ""
     image = f'<img src="{png(picture)}" alt="{escape(alt)}" style="width:{width}px;image-rendering:pixelated;display:block">'
     return f'<div style="width:{width}px">{image}{label}</div>'
+
+
+def group(label, cells):
+    """Cells that belong together, side by side over a common label: one cell of a gallery."""
+    text = f'<span style="display:block;font-size:.8em">{escape(label)}</span>'
+    return f'<div style="max-width:100%"><div style="display:flex;flex-wrap:wrap;gap:4px">{"".join(cells)}</div>{text}</div>'
 
 
 def gallery(cells, caption):

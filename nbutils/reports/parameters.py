@@ -126,8 +126,8 @@ def check(**parameters):
         for entry in value if isinstance(value, list | tuple) else (value,):
             if name in _LEAST and not entry >= _LEAST[name]:
                 raise ParameterError(f"{name}: {entry}; expected at least {_LEAST[name]}")
-            if name.removesuffix("s") in _CHOICES and entry not in _CHOICES[name.removesuffix("s")]:
-                raise ParameterError(f"{name}: {entry!r}; expected one of {', '.join(_CHOICES[name.removesuffix('s')])}")
+            if name in _CHOICES and entry not in _CHOICES[name]:
+                raise ParameterError(f"{name}: {entry!r}; expected one of {', '.join(_CHOICES[name])}")
     if parameters.get("caption_dropout", 0) > 1:
         raise ParameterError(f"caption_dropout: {parameters['caption_dropout']}; expected a share between 0 and 1")
     size, hole = parameters.get("image_size"), parameters.get("hole_size")
@@ -143,7 +143,7 @@ def _typed(notebook, name, value, default):
     if isinstance(default, tuple) and isinstance(value, list):
         value = tuple(value)
     if default is not None and type(value) is not type(default):
-        raise ParameterError(f"{notebook}: {name} is {value!r}, a {type(value).__name__}; expected a {type(default).__name__} such as {default!r}")
+        raise ParameterError(f"{notebook}: {name} is {value!r}, {type(value).__name__}; expected {type(default).__name__} such as {default!r}")
     return value
 
 
