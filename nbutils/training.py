@@ -138,13 +138,15 @@ def train(model, task, settings, folder, description):
             raise FloatingPointError(f"the loss became {loss.item()} at step {state.step}; the weights of step {state.saved_step} are in {state.path}")
         wrapped_optimizer.zero_grad()
         fabric.backward(loss)
-        norm = fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False)
+        validates = (state.step + 1) % settings.validate_every == 0 or state.step + 1 == settings.steps
+        if validates or math.isfinite(settings.clip_norm):
+            norm = fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False)
         wrapped_optimizer.step()
         state.step += 1
         state.losses.append(loss.item())
         state.seconds += time.perf_counter() - began
         bar.update()
-        if state.step % settings.validate_every == 0 or state.step == settings.steps:
+        if validates:
             wrapped.eval()
             scores = task.validate(wrapped)
             state.plateau.update(state.step, scores["loss"])
