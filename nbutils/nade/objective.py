@@ -34,7 +34,7 @@ def hide(kind, shape, *, hole_size, central=False, generator):
     Args:
         kind: "orderless", "square" and "contiguish" as in `masks`, over the whole picture; "orderless_in_square": everything
             outside a square is known and a random part of the square, as in the conditionals that filling a square hole asks for.
-        hole_size: side of the square, pixels; contiguish windows have half of it as radius, as 8 has to 17.
+        hole_size: side of the square, pixels; contiguish windows have a quarter of it as radius, as 8 is of 32.
     Returns:
         known, hole: bool (B, C, H, W); the hole holds the D variables of the orderings.
     """
@@ -42,7 +42,7 @@ def hide(kind, shape, *, hole_size, central=False, generator):
     if kind == "orderless":
         return masks.orderless(shape, generator=generator), whole
     if kind == "contiguish":
-        return masks.contiguish(shape, radius=hole_size // 2, generator=generator), whole
+        return masks.contiguish(shape, radius=hole_size // 4, generator=generator), whole
     outside = masks.square(shape, size=hole_size, central=central, generator=generator)
     if kind == "square":
         return outside, whole

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -78,14 +79,17 @@ def run(notebooks, resolved, out, *, force=False, timeout=None, report=print):
         keys[name] = cache_key(path, resolved[name], code, [keys[need] for need in upstream])
         if blocked:
             outcomes[name] = Outcome(name, "not run", error=f"needs {', '.join(blocked)}")
-        elif not force and (earlier := _earlier(out, name, keys[name])):
-            outcomes[name] = earlier
+        elif not force and (earlier := _earlier(out, name)) and earlier["key"] == keys[name] and earlier["outcome"]["status"] == "done":
+            outcomes[name] = replace(Outcome(**earlier["outcome"]), cached=True)
         else:
             report(f"{name}: running")
             outcomes[name] = _execute(path, resolved[name], out, keys[name], timeout)
         outcome = outcomes[name]
         report(f"{name}: {outcome.status}" + (", nothing changed" if outcome.cached else f" in {outcome.seconds:.0f} s") + (f", {outcome.error}" if outcome.error else ""))
-    html.render_series(out, list(notebooks), {name: vars(outcome) for name, outcome in outcomes.items()})
+    every = [path.stem for path in sorted(parameters.NOTEBOOKS.glob("*.ipynb"))]
+    before = {name: Outcome(**earlier["outcome"]) for name in every if name not in outcomes and (earlier := _earlier(out, name))}
+    shown = {name: vars((outcomes | before)[name]) for name in every if name in outcomes or name in before}
+    html.render_series(out, list(shown), shown)
     return list(outcomes.values())
 
 
@@ -108,17 +112,17 @@ def cache_key(path, values, code, upstream):
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
-def _earlier(out, name, key):
+def _earlier(out, name):
+    """What is recorded of an earlier run into this folder: its key and outcome; None where there was none."""
     record = out / f".{name}.run.json"
-    if not record.is_file() or not (out / f"{name}.ipynb").is_file():
-        return None
-    earlier = json.loads(record.read_text(encoding="utf-8"))
-    return replace(Outcome(**earlier["outcome"]), cached=True) if earlier["key"] == key and earlier["outcome"]["status"] == "done" else None
+    if record.is_file() and (out / f"{name}.ipynb").is_file():
+        return json.loads(record.read_text(encoding="utf-8"))
+    return None
 
 
 def _execute(path, values, out, key, timeout):
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-    given = values | ({"reports": str(out)} if "reports" in values else {})
+    given = values | ({"reports": os.path.relpath(out, path.parent)} if "reports" in values else {})  # no machine's paths in a page
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "parameters.yaml"
         settings.write_text(yaml.safe_dump({name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}), encoding="utf-8")
