@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from . import checkpoints
-from .files import write_text
+from .files import source_digest, write_text
 
 SCHEDULES = ("plateau", "cosine")
 PRECISIONS = ("32-true", "bf16-mixed", "64-true")
@@ -106,7 +106,7 @@ def train(model, task, settings, folder, description):
         model: torch.nn.Module; its initial weights are part of what a resumed run repeats.
         task: see the module's docstring.
         settings: TrainingSettings.
-        folder: a sub-folder named by what is trained and how is made in it, so other settings never meet this checkpoint.
+        folder: a sub-folder named by what is trained, how and with what code is made in it, so nothing else ever meets this checkpoint.
         description: dict that JSON can hold: what is trained (`model`, `config`, `vocabulary`, data ...).
     Returns:
         TrainingRun; the model is left in evaluation mode on the CPU.
@@ -119,7 +119,7 @@ def train(model, task, settings, folder, description):
 
     rank_zero.log.setLevel(logging.WARNING)  # it announces the precision at every start
 
-    identity = json.dumps([description, asdict(settings)], sort_keys=True, default=str)
+    identity = json.dumps([description, asdict(settings), source_digest(("cli", "__main__", "reports/"))], sort_keys=True, default=str)
     folder = Path(folder) / hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
     state = _State(folder, settings, description)
     fabric = Fabric(accelerator="auto", devices=1, precision=settings.precision)

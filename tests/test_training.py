@@ -155,3 +155,17 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         write_json(tmp_path / "numbers.json", {"a": math.nan})
     assert (tmp_path / "numbers.json").read_text() == '{\n "a": 1\n}\n'
     assert [p.name for p in tmp_path.iterdir()] == ["numbers.json"]
+
+
+def test_a_training_of_usual_size_gives_the_same_weights_twice(tmp_path):
+    """Large enough that every operation runs on all threads, where sums could come out in another order."""
+    splits = sources.load("scenes", image_size=32, num_train=40, num_valid=4)
+    parts = [EncodedPictures(part.images, *splits.vocabulary.encode(part.captions)) for part in (splits.train, splits.valid)]
+    models = []
+    for attempt in ("first", "second"):
+        torch.manual_seed(0)
+        sizes = dict(image_size=32, width=32, layers=4, kind="dilated_residual", readout=128, vocabulary_size=len(splits.vocabulary), embedding_size=32, reader_size=32)
+        models.append(Inpainter(InpainterConfig(**sizes)))
+        task = InpaintingTask(pictures=parts[0], held_out=parts[1], hole_size=16)
+        train(models[-1], task, TrainingSettings(steps=12, batch_size=16, precision="bf16-mixed"), tmp_path / attempt, {"name": attempt})
+    assert same_weights(*models)

@@ -268,7 +268,10 @@ def noise_entropy(clean):
     Returns:
         float64 array of the same shape, bits.
     """
-    clean = torch.as_tensor(clean, dtype=torch.float64)[..., None]
+    clean = torch.as_tensor(clean, dtype=torch.float64)
     edges = torch.cat([torch.tensor([-math.inf]), torch.arange(255) + 0.5, torch.tensor([math.inf])])
-    p = torch.special.ndtr((edges - clean) / NOISE_SD).diff(dim=-1)
-    return -torch.special.xlogy(p, p).sum(-1).numpy() / math.log(2)
+    entropies = []
+    for part in clean.flatten().split(1 << 15):  # each level takes 256 probabilities: many pictures at once would not fit
+        p = torch.special.ndtr((edges - part[:, None]) / NOISE_SD).diff(dim=-1)
+        entropies.append(-torch.special.xlogy(p, p).sum(-1) / math.log(2))
+    return torch.cat(entropies).view(clean.shape).numpy()

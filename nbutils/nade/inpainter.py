@@ -150,14 +150,15 @@ class Inpainter(nn.Module):
         """
         channels, levels = self.config.channels, self.config.levels
         area = features.shape[2] * features.shape[3]
+        # index_select rather than indexing: the gradient of the latter is added up in an order that changes from run to run
         pixels, row = (index // (channels * area) * area + index % area).unique(return_inverse=True)
-        pixels = self.readout(features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])[pixels])
+        pixels = self.readout(features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).index_select(0, pixels))
         channel = index // area % channels
         weight, bias = self.head.weight.unflatten(0, (channels, levels)), self.head.bias.view(channels, levels)
         order = channel.argsort(stable=True)
-        parts = pixels[row[order]].split(torch.bincount(channel, minlength=channels).tolist())
+        parts = pixels.index_select(0, row[order]).split(torch.bincount(channel, minlength=channels).tolist())
         logits = torch.cat([nn.functional.linear(rows, weight[c], bias[c]) for c, rows in enumerate(parts)])
-        return logits[order.argsort()]
+        return logits.index_select(0, order.argsort())
 
     def _read(self, caption, length, batch):
         """A function that merges the caption into the features after a given layer."""

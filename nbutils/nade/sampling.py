@@ -172,15 +172,14 @@ class _Run:
 
     def resample(self, step, unknown, chosen, with_entropy):
         """Draw the variables `chosen` given all that are not `unknown`; entropies of all unknown ones where wanted."""
-        active = unknown.any(1)
-        self.unknown = torch.where(active[:, None], unknown, self.unknown & False)
+        self.unknown = unknown
+        self.entropy = torch.zeros_like(self.entropy)
         wanted = (unknown if with_entropy else chosen).flatten().nonzero()[:, 0]
         if len(wanted) == 0:
             return
         known = ~unknown
         logits = predict(self.model, self.state.view(self.shape), known.view(self.shape), self.caption, self.caption_length, wanted)
         if with_entropy:
-            self.entropy = torch.zeros_like(self.entropy)
             self.entropy.view(-1)[wanted] = entropy(logits).to(self.entropy.dtype)
         drawn = chosen.flatten()[wanted]
         index = wanted[drawn]

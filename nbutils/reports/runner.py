@@ -16,7 +16,7 @@ import yaml
 
 from .. import checkpoints
 from ..data.sources import photos_folder
-from ..files import write_json, written_whole
+from ..files import source_digest, write_json, written_whole
 from . import html, parameters
 
 STATUSES = ("done", "failed", "not run")
@@ -72,7 +72,7 @@ def run(notebooks, resolved, out, *, force=False, timeout=None, report=print):
     """
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    code, keys, outcomes = code_digest(), {}, {}
+    code, keys, outcomes = source_digest(("cli", "__main__", "reports/html", "reports/runner")), {}, {}
     for name, path in notebooks.items():
         upstream = needs(path)
         blocked = [need for need in upstream if outcomes[need].status != "done"]
@@ -91,16 +91,6 @@ def run(notebooks, resolved, out, *, force=False, timeout=None, report=print):
     shown = {name: vars((outcomes | before)[name]) for name in every if name in outcomes or name in before}
     html.render_series(out, list(shown), shown)
     return list(outcomes.values())
-
-
-def code_digest():
-    """A hash of every source file that can change a result: nbutils without its templates and command line."""
-    root = Path(__file__).parents[1]
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(root.rglob("*.py")):
-        if path.name not in ("cli.py", "__main__.py", "html.py", "runner.py"):
-            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
 
 
 def cache_key(path, values, code, upstream):
