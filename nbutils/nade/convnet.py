@@ -72,7 +72,7 @@ class OneHotConv(nn.Module):
 
     def __init__(self, channels, levels, width, kernel_size, ordered):
         super().__init__()
-        self.channels, self.levels, self.kernel_size = channels, levels, kernel_size
+        self.kernel_size = kernel_size
         taps = kernel_size**2
         scale = math.sqrt(1 / (taps * channels))
         if ordered:

@@ -132,7 +132,7 @@ class Inpainter(nn.Module):
         skip = x
         for layer, conv in enumerate(self.body, start=2):
             x = conv(x)
-            if residual and layer % 2 and layer >= 3:  # a block is two convolutions: layers 2 and 3, 4 and 5, ...
+            if residual and layer % 2:  # a block is two convolutions: layers 2 and 3, 4 and 5, ...
                 x = x + skip[:, : self.config.width]
             x = merge(layer, torch.relu(x))
             if layer % 2:

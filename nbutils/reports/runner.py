@@ -19,8 +19,6 @@ from ..data.sources import photos_folder
 from ..files import source_digest, write_json, written_whole
 from . import html, parameters
 
-STATUSES = ("done", "failed", "not run")
-
 
 @dataclass(frozen=True)
 class Outcome:
