@@ -33,6 +33,74 @@ def test_a_hole_of_one_variable_is_exact_whatever_the_mask():
     assert (error < 1e-6).all()
 
 
+def case(batch=3):
+    torch.manual_seed(1)
+    model = Inpainter(InpainterConfig(image_size=5, levels=6, width=5, layers=3, vocabulary_size=9, embedding_size=4, reader_size=4)).double().eval()
+    generator = torch.Generator().manual_seed(2)
+    image = torch.randint(6, (batch, 3, 5, 5), generator=generator)
+    known = torch.rand(image.shape, generator=generator) < torch.tensor([0.8, 0.4, 1.1])[:batch, None, None, None]  # the last has no hole
+    return model, image, known, torch.tensor([[2, 3], [4, 0], [5, 6]])[:batch], torch.tensor([2, 1, 0])[:batch]
+
+
+@pytest.mark.parametrize("ordering", likelihood.ORDERINGS)
+def test_an_exact_likelihood_is_the_sum_along_its_order_one_evaluation_at_a_time(ordering):
+    model, image, known, caption, length = case()
+    nats, rank = likelihood.conditional_nlls(model, image, known, caption, length, ordering=ordering, generator=torch.Generator().manual_seed(0))
+    assert (nats[0][known.flatten(1)] == 0).all()
+    for example in range(3):
+        shown, size = known[example].flatten().clone(), int((~known[example]).sum())
+        assert rank[0, example].sort().values[:size].tolist() == list(range(size))
+        for step in range(size):
+            with torch.no_grad():
+                logits = model(image[[example]], shown.view(1, 3, 5, 5), caption[[example]], length[[example]]).reshape(75, 6)
+            (variable,) = (rank[0, example] == step).nonzero()[0].tolist()
+            if ordering != "orderless":
+                entropies = torch.distributions.Categorical(logits=logits).entropy()[~shown]
+                expected = entropies.min() if ordering == "greedy" else entropies.max()
+                assert float(torch.distributions.Categorical(logits=logits[variable]).entropy()) == pytest.approx(float(expected))
+            assert float(nats[0, example, variable]) == pytest.approx(-float(logits[variable].log_softmax(-1)[image[example].flatten()[variable]]))
+            shown[variable] = True
+
+
+def test_the_same_orders_serve_every_picture_and_the_mean_and_ensemble_are_over_them():
+    model, image, known, caption, length = case(2)
+    known[1] = known[0]
+    arguments = (model, image, known, caption, length)
+    _, rank = likelihood.conditional_nlls(*arguments, ordering="orderless", num_orders=4, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(rank[:, 0], rank[:, 1])
+    assert not torch.equal(rank[0], rank[1])
+    nats = likelihood.hole_nll_per_order(*arguments, ordering="orderless", num_orders=4, generator=torch.Generator().manual_seed(5))
+    assert nats.shape == (4, 2)
+    assert torch.allclose(likelihood.hole_nll(*arguments, ordering="orderless", num_orders=4, generator=torch.Generator().manual_seed(5)), nats.mean(0))
+    ensemble = likelihood.ensemble_nll(*arguments, num_orders=4, generator=torch.Generator().manual_seed(5))
+    assert torch.allclose(ensemble, -nats.neg().exp().mean(0).log())
+    assert (ensemble <= nats.mean(0)).all()
+
+
+def test_a_fixed_order_is_followed():
+    model, image, known, *_ = case(1)
+    order = (~known[0]).flatten().nonzero()[:, 0].flip(0)
+    nats, rank = likelihood.conditional_nlls(model, image, known, ordering=order.tolist())
+    assert rank[0, 0, order].tolist() == list(range(len(order)))
+    assert nats.shape == rank.shape == (1, 1, 75)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ordering": "raster"}, "ordering: 'raster'"),
+        ({"ordering": [0, 1]}, "ordering: 2 indices that are not the"),
+        ({"ordering": "greedy", "num_orders": 2}, "num_orders: 2"),
+        ({"ordering": "orderless", "num_orders": 0}, "num_orders: 0"),
+        ({"ordering": "greedy", "known": torch.zeros(1)}, "known: "),
+    ],
+)
+def test_orders_that_make_no_sense_are_refused(change, message):
+    model, image, known, *_ = case(1)
+    with pytest.raises(ValueError, match=message):
+        likelihood.hole_nll(**dict(model=model, image=image, known=known) | change)
+
+
 def test_what_cannot_be_estimated_is_refused():
     model, image = tiny_model(), torch.zeros(1, 1, 2, 2, dtype=torch.long)
     with pytest.raises(ValueError, match="num_masks: 1"):

@@ -4,14 +4,19 @@ import itertools
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
-from nbutils.nade import sampling, schedules, uniforms
+from nbutils.nade import categorical, likelihood, sampling, schedules, uniforms
 from nbutils.nade.inpainter import Inpainter, InpainterConfig
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+STATES = torch.tensor(list(itertools.product((0, 1), repeat=3)))  # all pictures of three binary variables
 
 
 class Joint(torch.nn.Module):
@@ -24,53 +29,158 @@ class Joint(torch.nn.Module):
         self.eval()
 
     def forward(self, image, known, caption=None, caption_length=None):
-        states = torch.tensor(list(itertools.product((0, 1), repeat=3)))  # (8, 3)
-        agree = ((states == image.flatten(1)[:, None]) | ~known.flatten(1)[:, None]).all(-1) * self.p.flatten()  # (B, 8)
-        logits = [torch.stack([agree[:, states[:, v] == level].sum(-1) for level in (0, 1)], -1) for v in range(3)]
+        agree = ((STATES == image.flatten(1)[:, None]) | ~known.flatten(1)[:, None]).all(-1) * self.p.flatten()  # (B, 8)
+        logits = [torch.stack([agree[:, STATES[:, v] == level].sum(-1) for level in (0, 1)], -1) for v in range(3)]
         return torch.stack(logits, 1).log().view(*image.shape, 2)
+
+
+class Disagreeing(torch.nn.Module):
+    """Three binary variables whose conditionals belong to no joint, as those of a net do: any logits for any context."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        self.logits = torch.randn(27, 3, 2, generator=seeded(seed), dtype=torch.float64)
+        self.eval()
+
+    def forward(self, image, known, caption=None, caption_length=None):
+        context = torch.where(known, image + 1, 0).flatten(1) @ torch.tensor([9, 3, 1])
+        return self.logits[context].view(*image.shape, 2)
+
+
+MODELS = (Joint(0), Disagreeing(1))
+
+
+def conditionals(model, context):
+    """(3, 2) probabilities given a context, a dict from variable to level."""
+    image, known = torch.zeros(3, dtype=torch.long), torch.zeros(3, dtype=torch.bool)
+    for variable, level in context.items():
+        image[variable], known[variable] = level, True
+    return model(image.view(1, 1, 1, 3), known.view(1, 1, 1, 3)).softmax(-1).view(3, 2)
+
+
+def ancestral(model, choose, hidden=(0, 1, 2), context=None, temperature=1.0):
+    """The distribution over the 8 pictures of ancestral sampling, by walking all paths; `choose` gives (share, variable) pairs."""
+    context = context or {}
+    left = [v for v in hidden if v not in context]
+    if not left:
+        state = torch.tensor([context[v] for v in range(3)])
+        return (STATES == state).all(-1).double()
+    p = conditionals(model, context)
+    cooled = p ** (1 / temperature) / (p ** (1 / temperature)).sum(-1, keepdim=True)
+    total = torch.zeros(8, dtype=torch.float64)
+    for share, variable in choose(left, p):
+        for level in (0, 1):
+            total += share * cooled[variable, level] * ancestral(model, choose, hidden, context | {variable: level}, temperature)
+    return total
+
+
+def in_order(order):
+    return lambda left, p: [(1.0, next(v for v in order if v in left))]
+
+
+def at_random(left, p):
+    return [(1 / len(left), v) for v in left]
+
+
+def by_entropy(sign):
+    return lambda left, p: [(1.0, min(left, key=lambda v: (float(-sign * (p[v] * p[v].log()).sum()), v)))]
+
+
+RULES = {"orderless": at_random, "greedy": by_entropy(1), "antigreedy": by_entropy(-1)} | {order: in_order(order) for order in itertools.permutations(range(3))}
 
 
 def counts_of(images):
     return torch.bincount(images.flatten(1) @ torch.tensor([4, 2, 1]), minlength=8)
 
 
-def test_orderless_samples_follow_the_joint():
-    model = Joint()
-    image = torch.zeros(8000, 1, 1, 3, dtype=torch.long)
-    result = sampling.inpaint(model, image, image > 0, strategy="orderless", generator=seeded())
-    assert stats.chisquare(counts_of(result.image).numpy(), 8000 * model.p.flatten().numpy()).pvalue > 0.001
+def assert_follows(images, expected):
+    assert float(expected.sum()) == pytest.approx(1)
+    assert stats.chisquare(counts_of(images).numpy(), len(images) * expected.numpy()).pvalue > 0.001
 
 
-def gibbs_transition(model, alpha):
-    """The transition matrix of independent Gibbs over the 8 states: every block has its probability, and its variables are
-    drawn independently given the others."""
-    states = torch.tensor(list(itertools.product((0, 1), repeat=3)))
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize("strategy", RULES, ids=str)
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+def test_ancestral_samples_follow_what_enumeration_gives(model, strategy, temperature):
+    image = torch.zeros(6000, 1, 1, 3, dtype=torch.long)
+    expected = ancestral(model, RULES[strategy], temperature=temperature)
+    if isinstance(model, Joint) and temperature == 1:
+        assert torch.allclose(expected, model.p.flatten())
+    result = sampling.inpaint(model, image, image > 0, strategy=strategy, temperature=temperature, generator=seeded())
+    assert_follows(result.image, expected)
+    assert result.evaluations.eq(3).all()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("ordering", RULES, ids=str)
+def test_the_likelihood_is_the_probability_that_the_sampler_has(model, ordering):
+    if ordering == "orderless":
+        orders = [likelihood.hole_nll(model, STATES.view(8, 1, 1, 3), torch.zeros(8, 1, 1, 3, dtype=torch.bool), ordering=o) for o in itertools.permutations(range(3))]
+        p = torch.stack(orders).neg().exp().mean(0)
+    else:
+        p = likelihood.hole_nll(model, STATES.view(8, 1, 1, 3), torch.zeros(8, 1, 1, 3, dtype=torch.bool), ordering=ordering).neg().exp()
+    assert torch.allclose(p, ancestral(model, RULES[ordering]))
+
+
+def gibbs_transition(model, alpha, within_block):
+    """The transition matrix over the 8 pictures: every block has its probability; `within_block` says how one is drawn."""
     matrix = torch.zeros(8, 8, dtype=torch.float64)
     for block in itertools.product((False, True), repeat=3):
         chance = alpha ** sum(block) * (1 - alpha) ** (3 - sum(block))
-        hidden = torch.tensor(block)
-        p = model(states.view(8, 1, 1, 3), (~hidden).expand(8, 1, 1, 3)).softmax(-1).view(8, 3, 2)
-        for to, state in enumerate(states):
-            drawn = torch.where(hidden, p[:, torch.arange(3), state], (states == state).double()).prod(-1)
-            matrix[:, to] += chance * drawn
+        hidden = [v for v in range(3) if block[v]]
+        for start, state in enumerate(STATES.tolist()):
+            matrix[start] += chance * within_block(model, hidden, {v: state[v] for v in range(3) if v not in hidden})
     return matrix
 
 
+def independently(model, hidden, context):
+    p = conditionals(model, context)
+    agrees = torch.stack([(STATES[:, v] == level).double() for v, level in context.items()]).prod(0) if context else torch.ones(8, dtype=torch.float64)
+    return agrees * torch.stack([p[v, STATES[:, v]] for v in hidden]).prod(0) if hidden else agrees
+
+
+def one_by_one(model, hidden, context):
+    return ancestral(model, at_random, hidden, context)
+
+
+GIBBS = {"independent_gibbs": independently, "ancestral_gibbs": one_by_one}
+
+
 @pytest.mark.parametrize("convention", sampling.CONVENTIONS)
-def test_independent_gibbs_follows_its_transition_matrix(convention):
-    model = Joint(1)
+@pytest.mark.parametrize("strategy", GIBBS)
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+def test_gibbs_follows_its_transition_matrix(model, strategy, convention):
     image = torch.zeros(8000, 1, 1, 3, dtype=torch.long)
     alpha = 0.3
-    result = sampling.inpaint(model, image, image > 0, strategy="independent_gibbs", schedule=lambda n, N: alpha, num_steps=2, start="black",
+    result = sampling.inpaint(model, image, image > 0, strategy=strategy, schedule=lambda n, N: alpha, num_steps=2, start="black",
                               convention=convention, generator=seeded())  # fmt: skip
-    matrix = gibbs_transition(model, alpha if convention == "resample" else 1 - alpha)
-    expected = torch.linalg.matrix_power(matrix, 2)[0]
-    assert stats.chisquare(counts_of(result.image).numpy(), 8000 * expected.numpy()).pvalue > 0.001
+    matrix = gibbs_transition(model, alpha if convention == "resample" else 1 - alpha, GIBBS[strategy])
+    assert_follows(result.image, torch.linalg.matrix_power(matrix, 2)[0])
+
+
+def test_independent_gibbs_approaches_the_joint_as_blocks_shrink():
+    model, image = Joint(1), torch.zeros(6000, 1, 1, 3, dtype=torch.long)
+    distances = []
+    for alpha, steps in ((0.9, 30), (0.3, 30), (0.05, 120)):
+        chain = torch.linalg.matrix_power(gibbs_transition(model, alpha, independently), steps)[0]
+        result = sampling.inpaint(model, image, image > 0, strategy="independent_gibbs", schedule=lambda n, N, a=alpha: a, num_steps=steps, start="black", generator=seeded())
+        assert_follows(result.image, chain)
+        distances.append(float((chain - model.p.flatten()).abs().sum()) / 2)
+    assert distances[0] > 2 * distances[1] > 4 * distances[2]
+    assert distances[2] < 0.01
+
+
+def test_ancestral_gibbs_leaves_the_joint_as_it_is():
+    model = Joint(2)
+    image = STATES[torch.multinomial(model.p.flatten(), 8000, True, generator=seeded())].view(-1, 1, 1, 3)
+    result = sampling.inpaint(model, image, torch.zeros_like(image, dtype=torch.bool), strategy="ancestral_gibbs", schedule=lambda n, N: 0.6, num_steps=4, start="image", generator=seeded(1))
+    assert (result.image != image).any()
+    assert_follows(result.image, model.p.flatten())
 
 
 def test_temperature_zero_is_the_argmax_and_ties_are_broken_uniformly():
     logits = torch.tensor([[0.0, 3.0, 1.0, 3.0]]).expand(4000, -1)
-    drawn = sampling.draw_levels(logits, 0.0, torch.rand(4000, generator=seeded(), dtype=torch.float64))
+    drawn = categorical.draw_levels(logits, 0.0, torch.rand(4000, generator=seeded(), dtype=torch.float64))
     counts = torch.bincount(drawn, minlength=4)
     assert counts[0] == counts[2] == 0
     assert stats.chisquare(counts[[1, 3]].numpy()).pvalue > 0.001
@@ -79,7 +189,7 @@ def test_temperature_zero_is_the_argmax_and_ties_are_broken_uniformly():
 @pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0, 3.0])
 def test_temperature_raises_probabilities_to_its_inverse(temperature):
     logits = torch.tensor([0.5, 0.3, 0.2]).log().expand(6000, -1)
-    drawn = sampling.draw_levels(logits, temperature, torch.rand(6000, generator=seeded(), dtype=torch.float64))
+    drawn = categorical.draw_levels(logits, temperature, torch.rand(6000, generator=seeded(), dtype=torch.float64))
     p = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64) ** (1 / temperature)
     expected = 6000 * p / p.sum()
     assert stats.chisquare(torch.bincount(drawn, minlength=3)[expected > 1].numpy(), (expected[expected > 1] / expected[expected > 1].sum() * 6000).numpy()).pvalue > 0.001
@@ -89,13 +199,13 @@ def test_temperature_raises_probabilities_to_its_inverse(temperature):
 def test_impossible_levels_are_never_drawn_and_nothing_is_nan(temperature):
     logits = torch.tensor([-torch.inf, 0.0, -torch.inf, -2.0, -torch.inf]).expand(500, -1)
     uniform = torch.cat([torch.tensor([0.0, 1 - 2.0**-53]), torch.rand(498, generator=seeded())]).double()
-    drawn = sampling.draw_levels(logits, temperature, uniform)
+    drawn = categorical.draw_levels(logits, temperature, uniform)
     assert set(drawn.tolist()) <= {1, 3}
-    assert sampling.entropy(logits).isfinite().all()
+    assert categorical.entropy(logits).isfinite().all()
 
 
 def test_entropy_is_in_bits():
-    assert torch.allclose(sampling.entropy(torch.zeros(1, 8)), torch.tensor([3.0]))
+    assert torch.allclose(categorical.entropy(torch.zeros(1, 8)), torch.tensor([3.0]))
 
 
 def small_model(**settings):
@@ -124,6 +234,7 @@ def test_the_known_stays_and_holes_of_any_size_share_a_batch(strategy):
     assert result.steps[-1].tolist() == [27, 1, 108, 0]
     assert (result.frames == torch.where(known, image, result.frames)).all()
     assert result.entropy_frames[:, 3].eq(0).all()
+    assert result.evaluations[3] == 0
     assert result.image.min() >= 0
     assert result.image.max() < 4
 
@@ -137,7 +248,9 @@ def test_the_same_seed_gives_the_same_animation_whatever_the_batch_size(strategy
     pair = sampling.inpaint(model, image[:2], known[:2], caption[:2], length[:2], strategy=strategy, generator=seeded(5))
     assert torch.equal(together.image[:1], alone.image)
     assert torch.equal(together.image[:2], pair.image)
-    assert torch.equal(alone.frames[[0, -1]], together.frames[[0, -1]][:, :1])
+    assert torch.equal(alone.frames, together.frames[:, :1])
+    assert torch.equal(alone.known_frames, together.known_frames[:, :1])
+    assert torch.allclose(alone.entropy_frames, together.entropy_frames[:, :1])
 
 
 def test_runs_that_differ_in_one_knob_start_from_the_same_picture():
@@ -146,6 +259,60 @@ def test_runs_that_differ_in_one_knob_start_from_the_same_picture():
     assert torch.equal(runs[0].frames[0], runs[1].frames[0])
     black = sampling.inpaint(small_model(), image, known, caption, length, strategy="independent_gibbs", start="black", num_steps=4, generator=seeded(2))
     assert (black.frames[0][~known] == 0).all()
+
+
+def test_a_chain_can_go_on_from_where_it_stands():
+    image, known, caption, length = small_case()
+    went_on = sampling.inpaint(small_model(), image, known, caption, length, strategy="independent_gibbs", schedule=lambda n, N: 0.0, start="image", num_steps=2, generator=seeded())
+    assert torch.equal(went_on.image, image)
+    assert went_on.evaluations.eq(0).all()  # empty blocks cost nothing
+
+
+def test_greedy_orders_draw_the_most_and_the_least_certain_variable():
+    model = small_model().double()
+    image, known, caption, length = small_case()
+    for strategy, pick in (("greedy", min), ("antigreedy", max)):
+        result = sampling.inpaint(model, image[:1], known[:1], caption[:1], length[:1], strategy=strategy, temperature=0.5, frames=28, generator=seeded())
+        for before, after, entropies in zip(result.known_frames[1:-1, 0], result.known_frames[2:, 0], result.entropy_frames[1:, 0]):
+            (drawn,) = (after & ~before).nonzero()
+            assert float(entropies[tuple(drawn)]) == pick(entropies[~before].tolist())
+
+
+def test_entropy_at_a_temperature_is_that_of_the_cooled_distribution():
+    logits = torch.randn(5, 6, generator=seeded(), dtype=torch.float64)
+    p = logits.softmax(-1) ** (1 / 0.3)
+    expected = [stats.entropy(row.numpy(), base=2) for row in p]
+    assert torch.allclose(categorical.entropy(logits, 0.3), torch.tensor(expected))
+
+
+def test_a_fixed_order_is_the_order_of_the_frames():
+    image, known, caption, length = small_case()
+    order = (~known[0]).flatten().nonzero()[:, 0].flip(0)
+    result = sampling.inpaint(small_model(), image[:1], known[:1], caption[:1], length[:1], strategy=order, frames=28, generator=seeded())
+    drawn = [int((after & ~before).flatten().nonzero()) for before, after in zip(result.known_frames[1:-1, 0], result.known_frames[2:, 0])]
+    assert drawn == order[:-1].tolist()
+    with pytest.raises(ValueError, match="strategy: 27 indices that are not the 1 hole variables of example 1"):
+        sampling.inpaint(small_model(), image[:2], known[:2], strategy=order)
+    with pytest.raises(ValueError, match="strategy: torch.float32 of shape"):
+        sampling.inpaint(small_model(), image, known, strategy=torch.zeros(2))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(sampling.STRATEGIES), st.integers(0, 2**31), st.floats(0, 1), st.sampled_from([0.0, 0.7, 1.0]), st.sampled_from(sampling.CONVENTIONS))
+def test_any_hole_is_filled_and_nothing_else_is_touched(strategy, seed, share, temperature, convention):
+    generator = seeded(seed)
+    image = torch.randint(4, (3, 3, 4, 5), generator=generator)
+    known = torch.rand(image.shape, generator=generator) < share
+    model = small_model()
+    arguments = dict(strategy=strategy, temperature=temperature, convention=convention, num_steps=3, frames=4)
+    result = sampling.inpaint(model, image, known, **arguments, generator=seeded(seed))
+    blank = torch.where(known, image, 3)
+    again = sampling.inpaint(model, blank, known, **arguments, generator=seeded(seed))
+    assert torch.equal(result.image[known], image[known])
+    assert torch.equal(result.image, again.image)  # what stood in the hole has no influence
+    assert result.image.min() >= 0
+    assert result.image.max() < 4
+    assert result.entropy_frames.isfinite().all()
 
 
 def test_frames_show_what_the_model_was_shown():
@@ -194,6 +361,7 @@ def test_addressed_numbers_are_uniform_and_unrelated():
         ({"engine": "quick"}, "engine: 'quick'"),
         ({"num_steps": 0}, "num_steps: 0"),
         ({"frames": 1}, "frames: 1"),
+        ({"strategy": "independent_gibbs", "schedule": lambda n, N: 1.5}, "schedule: gives 1.5 at step 0"),
         ({"known": torch.ones(4, 3, 6, 5, dtype=torch.bool)}, "known: .*expected bool"),
         ({"image": torch.zeros(4, 3, 6, 6)}, "image: torch.float32"),
         ({"caption_length": None}, "caption and caption_length"),

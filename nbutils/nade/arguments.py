@@ -1,0 +1,51 @@
+"""Checks of what is handed to the samplers and likelihoods, before any work is done."""
+
+import torch
+
+
+def check_pictures(model, image, known, caption, caption_length):
+    """Check what every sampler and likelihood takes.
+
+    Raises:
+        ValueError: an argument of the wrong shape or type, a level that the model does not have, or a model in training mode.
+    """
+    if getattr(model, "training", False):
+        raise ValueError("model: is in training mode, where its batch statistics would mix examples; call model.eval() first")
+    if image.dim() != 4 or image.dtype != torch.int64:
+        raise ValueError(f"image: {image.dtype} of shape {tuple(image.shape)}; expected int64 (B, C, H, W)")
+    levels = getattr(getattr(model, "config", None), "levels", None)
+    if image.numel() and (image.min() < 0 or (levels and image.max() >= levels)):
+        raise ValueError(f"image: levels from {int(image.min())} to {int(image.max())}; expected 0 to {levels - 1 if levels else 'levels - 1'}")
+    if known.shape != image.shape or known.dtype != torch.bool:
+        raise ValueError(f"known: {known.dtype} of shape {tuple(known.shape)}; expected bool {tuple(image.shape)}, True where observed")
+    if (caption is None) != (caption_length is None):
+        raise ValueError("caption and caption_length: one is given and the other is not; give both or neither")
+    if caption is not None and (caption.dim() != 2 or len(caption) != len(image) or caption_length.shape != (len(image),)):
+        raise ValueError(f"caption: shapes {tuple(caption.shape)} and {tuple(caption_length.shape)}; expected ({len(image)}, T) and ({len(image)},)")
+
+
+def fixed_order(name, order, known):
+    """An order given as flat indices into (C, H, W), the same for every picture, as a tensor.
+
+    Args:
+        name: what the argument is called, for the message.
+        order: ints, (D,).
+        known: bool (B, C, H, W).
+    Returns:
+        int64 (D,), on the device of `known`.
+    Raises:
+        ValueError: it does not name every hole variable of every picture once.
+    """
+    order = torch.as_tensor(order, device=known.device)
+    if order.dim() != 1 or order.dtype != torch.int64:
+        raise ValueError(f"{name}: {order.dtype} of shape {tuple(order.shape)}; expected a name or the flat indices of the hole variables, int64 (D,)")
+    for example, hole in enumerate(~known.flatten(1)):
+        if not torch.equal(order.sort().values, hole.nonzero()[:, 0]):
+            raise ValueError(f"{name}: {len(order)} indices that are not the {int(hole.sum())} hole variables of example {example}, each of them once")
+    return order
+
+
+def to_rank(order, size):
+    """Position of each of `size` variables in an order of some of them; the others get `size`. (..., D) -> (..., size)."""
+    rank = order.new_full((*order.shape[:-1], size), size)
+    return rank.scatter_(-1, order, torch.arange(order.shape[-1], device=order.device).expand_as(order))
