@@ -126,7 +126,7 @@ def train(model, task, settings, folder, description):
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
     wrapped, wrapped_optimizer = fabric.setup(model.to(memory_format=torch.channels_last), optimizer)
     state.restore(model, optimizer)
-    bar = tqdm(total=settings.steps, initial=state.step, desc=str(description.get("name", "training")), file=sys.stdout, mininterval=2, dynamic_ncols=False, ncols=100)
+    bar = tqdm(total=settings.steps, initial=state.step, desc=str(description.get("name", "training")), file=sys.stdout, mininterval=2, dynamic_ncols=False, ncols=84)
     while state.step < settings.steps:
         began = time.perf_counter()
         wrapped.train()

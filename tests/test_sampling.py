@@ -29,7 +29,7 @@ class Joint(torch.nn.Module):
         self.eval()
 
     def forward(self, image, known, caption=None, caption_length=None):
-        agree = ((STATES == image.flatten(1)[:, None]) | ~known.flatten(1)[:, None]).all(-1) * self.p.flatten()  # (B, 8)
+        agree = ((image.flatten(1)[:, None] == STATES) | ~known.flatten(1)[:, None]).all(-1) * self.p.flatten()  # (B, 8)
         logits = [torch.stack([agree[:, STATES[:, v] == level].sum(-1) for level in (0, 1)], -1) for v in range(3)]
         return torch.stack(logits, 1).log().view(*image.shape, 2)
 
@@ -64,7 +64,7 @@ def ancestral(model, choose, hidden=(0, 1, 2), context=None, temperature=1.0):
     left = [v for v in hidden if v not in context]
     if not left:
         state = torch.tensor([context[v] for v in range(3)])
-        return (STATES == state).all(-1).double()
+        return (state == STATES).all(-1).double()
     p = conditionals(model, context)
     cooled = p ** (1 / temperature) / (p ** (1 / temperature)).sum(-1, keepdim=True)
     total = torch.zeros(8, dtype=torch.float64)
@@ -173,7 +173,9 @@ def test_independent_gibbs_approaches_the_joint_as_blocks_shrink():
 def test_ancestral_gibbs_leaves_the_joint_as_it_is():
     model = Joint(2)
     image = STATES[torch.multinomial(model.p.flatten(), 8000, True, generator=seeded())].view(-1, 1, 1, 3)
-    result = sampling.inpaint(model, image, torch.zeros_like(image, dtype=torch.bool), strategy="ancestral_gibbs", schedule=lambda n, N: 0.6, num_steps=4, start="image", generator=seeded(1))
+    result = sampling.inpaint(
+        model, image, torch.zeros_like(image, dtype=torch.bool), strategy="ancestral_gibbs", schedule=lambda n, N: 0.6, num_steps=4, start="image", generator=seeded(1)
+    )
     assert (result.image != image).any()
     assert_follows(result.image, model.p.flatten())
 
@@ -263,7 +265,9 @@ def test_runs_that_differ_in_one_knob_start_from_the_same_picture():
 
 def test_a_chain_can_go_on_from_where_it_stands():
     image, known, caption, length = small_case()
-    went_on = sampling.inpaint(small_model(), image, known, caption, length, strategy="independent_gibbs", schedule=lambda n, N: 0.0, start="image", num_steps=2, generator=seeded())
+    went_on = sampling.inpaint(
+        small_model(), image, known, caption, length, strategy="independent_gibbs", schedule=lambda n, N: 0.0, start="image", num_steps=2, generator=seeded()
+    )
     assert torch.equal(went_on.image, image)
     assert went_on.evaluations.eq(0).all()  # empty blocks cost nothing
 
@@ -293,7 +297,7 @@ def test_a_fixed_order_is_the_order_of_the_frames():
     assert drawn == order[:-1].tolist()
     with pytest.raises(ValueError, match="strategy: 27 indices that are not the 1 hole variables of example 1"):
         sampling.inpaint(small_model(), image[:2], known[:2], strategy=order)
-    with pytest.raises(ValueError, match="strategy: torch.float32 of shape"):
+    with pytest.raises(ValueError, match=r"strategy: torch\.float32 of shape"):
         sampling.inpaint(small_model(), image, known, strategy=torch.zeros(2))
 
 

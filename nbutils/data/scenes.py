@@ -65,6 +65,11 @@ class Scene:
     hill: float
     phases: tuple[float, ...]
 
+    @property
+    def main_object(self):
+        """Index of the object that the others are placed around."""
+        return next(i for i, thing in enumerate(self.objects) if not thing.relation)
+
     def recoloured(self, index, colour):
         """The same scene with object `index` painted in `colour` (captions unchanged): the counterfactual that colour scores need."""
         objects = list(self.objects)
@@ -256,6 +261,12 @@ def nearest_colour(scene, index, picture, hidden):
         return None
     drawings = {colour: render(scene.recoloured(index, colour), size)[0] for colour in COLOURS}
     return min(COLOURS, key=lambda colour: float(((drawings[colour] - np.asarray(picture, np.float32))[:, where] ** 2).sum()))
+
+
+def main_colour_matches(scene, picture, hidden):
+    """Whether the main object of a scene, in a filled-in picture, has the colour that its caption names; None where it is not hidden."""
+    colour = nearest_colour(scene, scene.main_object, picture, hidden)
+    return None if colour is None else colour == scene.objects[scene.main_object].colour
 
 
 def noise_entropy(clean):

@@ -22,19 +22,21 @@ def smooth_functions(levels, count):
 
 class _LookUp(torch.autograd.Function):
     """The sum over taps and channels of table rows. Written out because the backward pass of an embedding bag over every tap is
-    several times slower: here each pixel's rows for all taps lie side by side and are fetched, or added to, at once."""
+    several times slower: here each pixel's gradients for all taps lie side by side and are added to the rows at once."""
 
     @staticmethod
     def forward(ctx, rows, index, kernel_size):
-        """rows (C * levels, taps * width), index int64 (B, H, W, C) with C * levels where unknown -> (B, H, W, width)."""
+        """rows (taps, C * levels, width), index int64 (B, H, W, C) with C * levels where unknown -> (B, H, W, width)."""
         ctx.save_for_backward(index)
         ctx.shape, ctx.kernel_size = rows.shape, kernel_size
         batch, height, width, channels = index.shape
-        rows = torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
-        at_pixel = F.embedding_bag(index.reshape(-1, channels), rows, mode="sum").view(batch, height, width, kernel_size**2, -1)
-        out = rows.new_zeros(batch, height + kernel_size - 1, width + kernel_size - 1, at_pixel.shape[-1])
-        for tap, window in _LookUp._windows(out, height, width, kernel_size):
-            window += at_pixel[..., tap, :]
+        rows = F.pad(rows, (0, 0, 0, 1))  # the row of the unknown
+        reach = kernel_size - 1
+        out = rows.new_zeros(batch, height + reach, width + reach, rows.shape[2])
+        for tap, table in enumerate(rows):
+            top, left = reach - tap // kernel_size, reach - tap % kernel_size
+            at_pixel = F.embedding_bag(index.view(-1, channels), table, mode="sum")
+            out[:, top : top + height, left : left + width] += at_pixel.view(batch, height, width, -1)
         _, after = padding(kernel_size)
         return out[:, after : after + height, after : after + width]
 
@@ -42,22 +44,15 @@ class _LookUp(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
         (index,) = ctx.saved_tensors
-        _, height, width, channels = index.shape
+        taps, length, channels_out = ctx.shape
         before, after = padding(ctx.kernel_size)
         padded = F.pad(gradient, (0, 0, after, before, after, before))
-        at_pixel = torch.stack([window for _, window in _LookUp._windows(padded, height, width, ctx.kernel_size)], 3)
-        at_pixel = at_pixel.view(-1, ctx.shape[1])
-        rows = gradient.new_zeros(ctx.shape[0] + 1, ctx.shape[1])
-        for channel in range(channels):
+        windows = padded.unfold(1, ctx.kernel_size, 1).unfold(2, ctx.kernel_size, 1)  # (B, H, W, width, k, k), a view, last tap first
+        at_pixel = windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, taps * channels_out)
+        rows = gradient.new_zeros(length + 1, taps * channels_out)
+        for channel in range(index.shape[3]):
             rows.index_add_(0, index[..., channel].reshape(-1), at_pixel)
-        return rows[:-1], None, None
-
-    @staticmethod
-    def _windows(field, height, width, kernel_size):
-        """For every tap, where the pixels of the picture land in a field padded by the kernel's reach."""
-        for tap in range(kernel_size**2):
-            top, left = kernel_size - 1 - tap // kernel_size, kernel_size - 1 - tap % kernel_size
-            yield tap, field[:, top : top + height, left : left + width]
+        return rows[:-1].view(length, taps, channels_out).flip(1).transpose(0, 1), None, None
 
 
 class OneHotConv(nn.Module):
@@ -87,10 +82,10 @@ class OneHotConv(nn.Module):
 
     def forward(self, image, known):
         """image int64 (B, C, H, W), known bool (B, C, H, W) -> (B, width, H, W), channels last in memory."""
-        taps, channels, levels, width = self.table.shape
-        rows = (self.table + self.mask_weight).permute(1, 2, 0, 3).reshape(channels * levels, taps * width)
+        _, channels, levels, _ = self.table.shape
+        rows = (self.table + self.mask_weight).flatten(1, 2)
         first = torch.arange(channels, device=image.device)[:, None, None] * levels
-        index = torch.where(known, image + first, channels * levels).permute(0, 2, 3, 1)  # (B, H, W, C)
+        index = torch.where(known, image + first, channels * levels).permute(0, 2, 3, 1).contiguous()  # (B, H, W, C)
         return (_LookUp.apply(rows, index, self.kernel_size) + self.bias).permute(0, 3, 1, 2)
 
     def as_convolution(self):

@@ -75,7 +75,7 @@ def conditional_nlls(model, image, known, caption=None, caption_length=None, *, 
 
 def _in_order(model, image, rank, caption, length):
     """Each conditional is an evaluation of its own; all are independent given the truth, so many share a batch."""
-    num_orders, batch, size = rank.shape
+    _, batch, size = rank.shape
     nats = torch.zeros(rank.shape, dtype=torch.float64, device=image.device)
     for part in (rank < size).flatten().nonzero()[:, 0].split(_ROWS):
         which = part // size  # flat into (K, B)

@@ -1,7 +1,7 @@
 """What an Orderless NADE is trained on: captioned pictures, a random mask, and the loss of what the mask hides."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -110,6 +110,11 @@ class InpaintingTask:
             raise ValueError(f"scored_variables: {self.scored_variables}; expected at least 1, or None for all")
         if not 0 <= self.caption_dropout <= 1:
             raise ValueError(f"caption_dropout: {self.caption_dropout}; expected a share between 0 and 1")
+
+    @property
+    def choices(self):
+        """What the task is apart from its pictures, as a dict that JSON can hold."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("pictures", "held_out")}
 
     def batch(self, size, generator):
         """`size` random training pictures with fresh masks.

@@ -19,7 +19,8 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 _LEAST = {
     "image_size": 8, "hole_size": 1, "num_train": 1, "num_valid": 1, "seed": 0, "steps": 1, "batch_size": 2, "width": 1, "layers": 1,
     "kernel_size": 1, "reader_size": 2, "reader_kernel": 1, "validate_every": 1, "num_pictures": 1, "num_masks": 2, "gibbs_steps": 1,
-    "caption_dropout": 0, "scored_variables": 1, "start_steps": 1, "readout": 0, "learning_rate": 1e-12,
+    "caption_dropout": 0, "scored_variables": 1, "start_steps": 1, "readout": 0, "learning_rate": 1e-12, "emd_steps": 1, "num_samples": 2, "num_scored": 2,
+    "num_orders": 2, "schedule_steps": 1, "num_levels": 2,
 }  # fmt: skip
 _CHOICES = {
     "kind": KINDS, "merger": MERGERS, "loss": tuple(LOSSES), "weighting": WEIGHTINGS, "mask": MASKS, "schedule": SCHEDULES, "precision": PRECISIONS,

@@ -1,9 +1,31 @@
-"""What a notebook found, as JSON beside its page, for other notebooks, the index and anyone's program."""
+"""What a notebook found: intervals of its numbers, and all of them as JSON beside its page, for other notebooks, the index and anyone's program."""
 
 import json
+import math
 from pathlib import Path
 
+import numpy as np
+from scipy import stats
+
 from ..files import write_json
+
+
+def interval(values):
+    """Mean of independent values and the half-width of its 95% confidence interval by Student's t, which few values make wide.
+
+    Args:
+        values: at least two numbers.
+    Returns:
+        (mean, half-width), floats.
+    """
+    values = np.asarray(values, np.float64).ravel()
+    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def effect(differences):
+    """A paired difference: `mean`, the `half` width of its 95% interval, and `verdict`: more, less, or undecided where the interval holds 0."""
+    mean, half = interval(differences)
+    return {"mean": mean, "half": half, "verdict": "undecided" if abs(mean) <= half else "more" if mean > 0 else "less"}
 
 
 def save(reports, notebook, numbers, findings):
