@@ -76,7 +76,7 @@ def test_padding_has_no_influence_and_words_have(merger, bidirectional):
 def test_attention_weights_sum_to_one_over_the_words_alone():
     attention = Attention(6, 4).double()
     valid = torch.tensor([[True, True, False], [False, False, False]])
-    weights = attention.weights(torch.randn(2, 6, 2, 2).double(), torch.randn(2, 3, 4).double(), valid)
+    weights = attention.weights(torch.randn(2, 4, 6).double(), attention.metric(torch.randn(2, 3, 4).double()), valid)
     assert torch.allclose(weights[0].sum(-1), torch.ones(4).double())
     assert (weights[0, :, 2] == 0).all()
     assert (weights[1] == 0).all()

@@ -2,6 +2,9 @@
 
 import torch
 
+from .engines import ENGINES
+from .inpainter import Inpainter
+
 
 def check_pictures(model, image, known, caption, caption_length):
     """Check what every sampler and likelihood takes.
@@ -22,6 +25,18 @@ def check_pictures(model, image, known, caption, caption_length):
         raise ValueError("caption and caption_length: one is given and the other is not; give both or neither")
     if caption is not None and (caption.dim() != 2 or len(caption) != len(image) or caption_length.shape != (len(image),)):
         raise ValueError(f"caption: shapes {tuple(caption.shape)} and {tuple(caption_length.shape)}; expected ({len(image)}, T) and ({len(image)},)")
+
+
+def check_engine(engine, model):
+    """Check the choice of an engine for a model.
+
+    Raises:
+        ValueError: no such engine, or one that needs an `Inpainter` where the model is something else.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine: {engine!r}; expected one of {', '.join(ENGINES)}")
+    if engine == "incremental" and not isinstance(model, Inpainter):
+        raise ValueError(f"engine: 'incremental' needs an Inpainter, whose layers it can look into; the model is a {type(model).__name__}")
 
 
 def fixed_order(name, order, known):

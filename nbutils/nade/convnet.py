@@ -117,16 +117,22 @@ class Attention(nn.Module):
         self.metric = nn.Linear(state_size, width, bias=False)  # U
         self.value = nn.Linear(state_size, width, bias=False)
 
-    def weights(self, features, states, valid):
-        """features (B, width, H, W), states (B, T, S), valid (B, T) -> (B, H * W, T), rows sum to one, or to zero without words."""
-        pixels = features.flatten(2).transpose(1, 2)
-        scores = pixels @ self.metric(states).transpose(1, 2) / math.sqrt(features.shape[1])
-        scores = scores.float().masked_fill(~valid[:, None], torch.finfo(torch.float32).min)
-        return (scores.softmax(-1) * valid[:, None]).to(features.dtype)
+    def prepare(self, states, valid, summary):
+        """What every pixel needs of the caption: states (B, T, S), valid (B, T) -> keys and values (B, T, width), valid."""
+        return self.metric(states), self.value(states), valid
 
-    def forward(self, features, states, valid, summary):
-        added = self.weights(features, states, valid) @ self.value(states).to(features.dtype)  # (B, H * W, width)
-        return features + added.transpose(1, 2).view(features.shape)
+    @staticmethod
+    def weights(pixels, keys, valid):
+        """pixels (B, N, width), keys (B, T, width), valid (B, T) -> (B, N, T), rows sum to one, or to zero without words."""
+        scores = pixels @ keys.transpose(1, 2) / math.sqrt(pixels.shape[2])
+        scores = scores.float() if scores.dtype == torch.bfloat16 else scores
+        scores = scores.masked_fill(~valid[:, None], torch.finfo(torch.float32).min)
+        return (scores.softmax(-1) * valid[:, None]).to(pixels.dtype)
+
+    def forward(self, pixels, prepared):
+        """pixels (B, N, width) -> (B, N, width)."""
+        keys, values, valid = prepared
+        return pixels + self.weights(pixels, keys, valid) @ values.to(pixels.dtype)
 
 
 class Concatenation(nn.Module):
@@ -136,6 +142,10 @@ class Concatenation(nn.Module):
         super().__init__()
         self.project = nn.Linear(state_size, planes, bias=False)
 
-    def forward(self, features, states, valid, summary):
-        planes = self.project(summary()).to(features.dtype)[:, :, None, None]
-        return torch.cat([features, planes.expand(-1, -1, *features.shape[2:])], 1)
+    def prepare(self, states, valid, summary):
+        """summary, a function giving (B, S) -> planes (B, planes)."""
+        return self.project(summary())
+
+    def forward(self, pixels, prepared):
+        """pixels (B, N, width) -> (B, N, width + planes)."""
+        return torch.cat([pixels, prepared.to(pixels.dtype)[:, None].expand(-1, pixels.shape[1], -1)], 2)

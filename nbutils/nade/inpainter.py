@@ -126,18 +126,37 @@ class Inpainter(nn.Module):
 
     def features(self, image, known, caption=None, caption_length=None):
         """The last hidden layer, (B, width, H, W); arguments as in `forward`."""
-        merge = self._read(caption, caption_length, len(image))
-        residual = self.config.kind.endswith("residual")
-        x = merge(1, torch.relu(self.first_norm(self.first(image, known))))
-        skip = x
+        captions = self.read(caption, caption_length, len(image))
+        x = skip = self._merge(1, torch.relu(self.first_norm(self.first(image, known))), captions)
         for layer, conv in enumerate(self.body, start=2):
             x = conv(x)
-            if residual and layer % 2:  # a block is two convolutions: layers 2 and 3, 4 and 5, ...
+            if self.adds_skip(layer):
                 x = x + skip[:, : self.config.width]
-            x = merge(layer, torch.relu(x))
+            x = self._merge(layer, torch.relu(x), captions)
             if layer % 2:
                 skip = x
         return x
+
+    def adds_skip(self, layer):
+        """Whether a layer adds the output of the layer two before: a residual block is layers 2 and 3, 4 and 5, ..."""
+        return self.config.kind.endswith("residual") and layer % 2 == 1
+
+    def read(self, caption, length, batch):
+        """What the mergers need of the captions, a dict from layer to what its merger has prepared; empty without mergers."""
+        if not self.mergers:
+            return {}
+        if caption is None:
+            device = self.head.weight.device
+            caption, length = torch.zeros(batch, 0, dtype=torch.long, device=device), torch.zeros(batch, dtype=torch.long, device=device)
+        states, valid = self.reader(caption, length)
+        summary = partial(self.reader.summary, states, length)
+        return {int(layer): merger.prepare(states, valid, summary) for layer, merger in self.mergers.items()}
+
+    def _merge(self, layer, x, captions):
+        if layer not in captions:
+            return x
+        pixels = self.mergers[str(layer)](x.flatten(2).transpose(1, 2), captions[layer])  # (B, H * W, width)
+        return pixels.transpose(1, 2).unflatten(2, x.shape[2:])
 
     def logits_at(self, features, index):
         """Logits of chosen variables alone.
@@ -148,28 +167,23 @@ class Inpainter(nn.Module):
         Returns:
             logits: float (n, levels), in the order of `index`.
         """
-        channels, levels = self.config.channels, self.config.levels
         area = features.shape[2] * features.shape[3]
+        channel = index // area % self.config.channels
         # index_select rather than indexing: the gradient of the latter is added up in an order that changes from run to run
-        pixels, row = (index // (channels * area) * area + index % area).unique(return_inverse=True)
-        pixels = self.readout(features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).index_select(0, pixels))
-        channel = index // area % channels
+        pixels, row = (index // (self.config.channels * area) * area + index % area).unique(return_inverse=True)
+        return self.logits_of(features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).index_select(0, pixels), row, channel)
+
+    def logits_of(self, pixels, row, channel):
+        """Logits of one channel of each of n pixels: pixels (m, width), row int64 (n,) into them, channel int64 (n,) -> (n, levels).
+
+        `row` and `channel` may be on the CPU whatever the device of the pixels; then nothing waits for that device."""
+        channels, levels = self.config.channels, self.config.levels
+        pixels = self.readout(pixels)
         weight, bias = self.head.weight.unflatten(0, (channels, levels)), self.head.bias.view(channels, levels)
         order = channel.argsort(stable=True)
-        parts = pixels.index_select(0, row[order]).split(torch.bincount(channel, minlength=channels).tolist())
+        parts = pixels.index_select(0, row[order].to(pixels.device)).split(torch.bincount(channel, minlength=channels).tolist())
         logits = torch.cat([nn.functional.linear(rows, weight[c], bias[c]) for c, rows in enumerate(parts)])
-        return logits.index_select(0, order.argsort())
-
-    def _read(self, caption, length, batch):
-        """A function that merges the caption into the features after a given layer."""
-        if not self.mergers:
-            return lambda layer, x: x
-        if caption is None:
-            device = self.head.weight.device
-            caption, length = torch.zeros(batch, 0, dtype=torch.long, device=device), torch.zeros(batch, dtype=torch.long, device=device)
-        states, valid = self.reader(caption, length)
-        summary = partial(self.reader.summary, states, length)
-        return lambda layer, x: self.mergers[str(layer)](x, states, valid, summary) if str(layer) in self.mergers else x
+        return logits.index_select(0, order.argsort().to(pixels.device))
 
 
 def predict(model, image, known, caption, caption_length, index):

@@ -7,35 +7,34 @@ import math
 
 import torch
 
-from . import masks
-from .arguments import check_pictures, fixed_order, to_rank
+from . import engines, masks
+from .arguments import check_engine, check_pictures, fixed_order, to_rank
 from .categorical import entropy, most_certain
 from .inpainter import predict
 from .losses import cross_entropy
 
 ORDERINGS = ("orderless", "greedy", "antigreedy")
-_ROWS = 64  # pictures per evaluation of the model
 
 
-def hole_nll(model, image, known, caption=None, caption_length=None, *, ordering, num_orders=1, generator=None):
+def hole_nll(model, image, known, caption=None, caption_length=None, *, ordering, num_orders=1, engine="auto", generator=None):
     """Negative log-likelihood of the hole, (B,) nats, the mean over orders, exact for each; see `conditional_nlls`."""
-    return hole_nll_per_order(model, image, known, caption, caption_length, ordering=ordering, num_orders=num_orders, generator=generator).mean(0)
+    return hole_nll_per_order(model, image, known, caption, caption_length, ordering=ordering, num_orders=num_orders, engine=engine, generator=generator).mean(0)
 
 
-def hole_nll_per_order(model, image, known, caption=None, caption_length=None, *, ordering, num_orders=1, generator=None):
+def hole_nll_per_order(model, image, known, caption=None, caption_length=None, *, ordering, num_orders=1, engine="auto", generator=None):
     """Negative log-likelihood of the hole under each order, (num_orders, B) nats; see `conditional_nlls`."""
-    return conditional_nlls(model, image, known, caption, caption_length, ordering=ordering, num_orders=num_orders, generator=generator)[0].sum(-1)
+    return conditional_nlls(model, image, known, caption, caption_length, ordering=ordering, num_orders=num_orders, engine=engine, generator=generator)[0].sum(-1)
 
 
-def ensemble_nll(model, image, known, caption=None, caption_length=None, *, num_orders, generator=None):
+def ensemble_nll(model, image, known, caption=None, caption_length=None, *, num_orders, engine="auto", generator=None):
     """Negative log-likelihood of the hole under the equal mixture of k random orders, (B,) nats: log k - logsumexp of the
     joint log-likelihoods (Uria, Murray, Larochelle 2014, section 4.2). The same k orders serve every picture."""
-    nats = hole_nll_per_order(model, image, known, caption, caption_length, ordering="orderless", num_orders=num_orders, generator=generator)
+    nats = hole_nll_per_order(model, image, known, caption, caption_length, ordering="orderless", num_orders=num_orders, engine=engine, generator=generator)
     return math.log(num_orders) - torch.logsumexp(-nats, 0)
 
 
 @torch.no_grad()
-def conditional_nlls(model, image, known, caption=None, caption_length=None, *, ordering, num_orders=1, generator=None):
+def conditional_nlls(model, image, known, caption=None, caption_length=None, *, ordering, num_orders=1, engine="auto", generator=None):
     """What every hole variable costs, given the true values of those before it.
 
     Their sum is the negative log-likelihood of the hole. With a greedy order it is one of a joint distribution too, because
@@ -48,6 +47,7 @@ def conditional_nlls(model, image, known, caption=None, caption_length=None, *, 
             restricted to the picture's hole; "greedy" or "antigreedy", the variable of lowest or highest predictive entropy
             first; or the flat indices (into C * H * W) of the hole variables in the order wanted, the same for every picture.
         num_orders: K, 1 except for "orderless".
+        engine: as in `sampling.inpaint`.
         generator: torch.Generator of the CPU, for "orderless".
     Returns:
         nats: float64 (K, B, C * H * W), 0 where known.
@@ -56,55 +56,69 @@ def conditional_nlls(model, image, known, caption=None, caption_length=None, *, 
         ValueError: an argument of the wrong shape or type, an impossible value, or a model in training mode.
     """
     check_pictures(model, image, known, caption, caption_length)
+    check_engine(engine, model)
     if isinstance(ordering, str) and ordering not in ORDERINGS:
         raise ValueError(f"ordering: {ordering!r}; expected one of {', '.join(ORDERINGS)}, or the flat indices of the hole variables")
     if num_orders < 1 or (num_orders > 1 and not (isinstance(ordering, str) and ordering == "orderless")):
         raise ValueError(f"num_orders: {num_orders}; expected 1, or more for the random orders of 'orderless'")
-    if isinstance(ordering, str) and ordering != "orderless":
-        nats, rank = _by_entropy(model, image, known, caption, caption_length, 1 if ordering == "greedy" else -1)
-        return nats[None], rank[None]
-    hole, size = ~known.flatten(1), known[0].numel()
-    if isinstance(ordering, str):
-        place = torch.stack([to_rank(torch.randperm(size, generator=generator), size) for _ in range(num_orders)]).to(image.device)
-    else:
-        place = to_rank(fixed_order("ordering", ordering, known), size)[None]
-    order = place[:, None].masked_fill(~hole, size).argsort(-1)  # (K, B, V), the hole's variables first
-    rank = to_rank(order, size).masked_fill(~hole, size)
-    return _in_order(model, image, rank, caption, caption_length), rank
+    hole, size, places = ~known.flatten(1).cpu(), known[0].numel(), None
+    if not isinstance(ordering, str):
+        places = to_rank(fixed_order("ordering", ordering, known.cpu()), size)[None]
+    elif ordering == "orderless":
+        places = torch.stack([to_rank(torch.randperm(size, generator=generator), size) for _ in range(num_orders)])
+    nats, rank = [], []
+    rows = torch.arange(num_orders * len(image)).split(engines.group_size(engine, model, num_orders * len(image)))
+    for row in rows:  # flat into (num_orders, B)
+        example = (row % len(image)).to(image.device)
+        words = (None, None) if caption is None else (caption[example], caption_length[example])
+        group = _Group(model, image[example], hole[row % len(image)], *words, engine)
+        place = None if places is None else places[row // len(image)]
+        found = group.by_entropy(1 if ordering == "greedy" else -1) if place is None else group.in_order(place)
+        for parts, part in zip((nats, rank), found):
+            parts.append(part)
+    shape = (num_orders, len(image), size)
+    return torch.cat(nats).view(shape).to(image.device), torch.cat(rank).view(shape).to(image.device)
 
 
-def _in_order(model, image, rank, caption, length):
-    """Each conditional is an evaluation of its own; all are independent given the truth, so many share a batch."""
-    _, batch, size = rank.shape
-    nats = torch.zeros(rank.shape, dtype=torch.float64, device=image.device)
-    for part in (rank < size).flatten().nonzero()[:, 0].split(_ROWS):
-        which = part // size  # flat into (K, B)
-        example = which % batch
-        ranks = rank.view(-1, size)[which]
-        known = (ranks < rank.flatten()[part, None]) | (ranks == size)
-        words = (None, None) if caption is None else (caption[example], length[example])
-        index = torch.arange(len(part), device=part.device) * size + part % size
-        logits = predict(model, image[example], known.view(-1, *image.shape[1:]), *words, index)
-        nats.view(-1)[part] = cross_entropy(logits, image.flatten(1)[example, part % size]).double()
-    return nats
+class _Group:
+    """Pictures whose conditionals are computed together. Masks, nats and ranks are on the CPU."""
 
+    def __init__(self, model, image, hole, caption, caption_length, engine):
+        self.truth, self.hole = image.flatten(1), hole  # (B, V)
+        self.engine = engines.build(engine, model, image.shape, hole, caption, caption_length, image.device)
+        self.unknown, self.nats = hole.clone(), torch.zeros(hole.shape, dtype=torch.float64)
 
-def _by_entropy(model, image, known, caption, length, sign):
-    """Greedy orders come about as they go: every step is an evaluation, and shows the truth of the variable it chose."""
-    truth, unknown = image.flatten(1), ~known.flatten(1)
-    nats = torch.zeros(unknown.shape, dtype=torch.float64, device=image.device)
-    rank = torch.full(unknown.shape, unknown.shape[1], device=image.device)
-    for step in range(int(unknown.sum(1).max())):
-        index = unknown.flatten().nonzero()[:, 0]
-        logits = predict(model, image, ~unknown.view(image.shape), caption, length, index)
-        entropies = torch.zeros(unknown.shape, device=image.device)
-        entropies.view(-1)[index] = entropy(logits).to(entropies.dtype)
-        chosen = most_certain(sign * entropies, unknown)
-        drawn = chosen.flatten()[index]
-        nats[chosen] = cross_entropy(logits[drawn], truth[chosen]).double()
-        rank[chosen] = step
-        unknown = unknown & ~chosen
-    return nats, rank
+    def _score(self, chosen, index, logits):
+        """Note what the variables `chosen` cost, and show their values; `index` says what the logits are of."""
+        if len(index) > len(chosen):
+            logits = logits.index_select(0, torch.searchsorted(index, chosen).to(logits.device))
+        self.nats.view(-1)[chosen] = cross_entropy(logits, self.truth.view(-1)[chosen.to(logits.device)]).double().cpu()
+        self.unknown.view(-1)[chosen] = False
+
+    def in_order(self, place):
+        """place (B, V), position of every variable of the picture in an order; that of those outside the hole is ignored."""
+        size = place.shape[1]
+        rank = to_rank(place.masked_fill(~self.hole, size).argsort(1), size).masked_fill(~self.hole, size)
+        for chosen in engines.by_turn(engines.turns(self.engine, rank, self.hole.sum(1), torch.zeros_like(self.hole))):
+            wanted = torch.zeros_like(self.hole)
+            wanted.view(-1)[chosen] = True
+            self._score(chosen, *self.engine.predict(self.truth, self.unknown, wanted))
+        return self.nats, rank
+
+    def by_entropy(self, sign):
+        """Greedy orders come about as they go; every step shows the truth of the variable that it chose."""
+        rank = torch.full(self.hole.shape, self.hole.shape[1])
+        entropies = torch.zeros(self.hole.shape, device=self.truth.device)
+        for step in range(int(self.hole.sum(1).max())):
+            index, logits = self.engine.predict(self.truth, self.unknown, self.unknown, only_changed=True)
+            entropies.view(-1)[index.to(entropies.device)] = entropy(logits).to(entropies.dtype)
+            chosen = most_certain(sign * entropies, self.unknown.to(entropies.device)).cpu()
+            rank[chosen] = step
+            flat = chosen.flatten().nonzero()[:, 0]
+            if not torch.isin(flat, index).all():
+                index, logits = self.engine.predict(self.truth, self.unknown, chosen)
+            self._score(flat, index, logits)
+        return self.nats, rank
 
 
 @torch.no_grad()

@@ -4,20 +4,17 @@
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 
-from . import uniforms
-from .arguments import check_pictures, fixed_order, to_rank
+from . import engines, uniforms
+from .arguments import check_engine, check_pictures, fixed_order, to_rank
 from .categorical import draw_levels, entropy, most_certain
-from .inpainter import predict
 from .schedules import annealed
 
 STRATEGIES = ("orderless", "greedy", "antigreedy", "independent_gibbs", "ancestral_gibbs")
 CONVENTIONS = ("resample", "keep")
 STARTS = ("noise", "black", "image")
-ENGINES = ("dense",)
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class InpaintResult:
     known_frames: bool (F, B, C, H, W), what the model was shown at the step that led to the frame; of `ancestral_gibbs`, at its beginning.
     entropy_frames: float32 (F, B, C, H, W), bits, the entropy at temperature 1 of the predictions then made; 0 where none was made.
     steps: int64 (F, B), the number of steps that each example had made at each frame.
-    evaluations: int64 (B,), how many times the model was evaluated for each example.
+    evaluations: int64 (B,), the predictions that had to wait for one another, each an evaluation of the whole net if done plainly.
     """
 
     image: torch.Tensor
@@ -43,7 +40,7 @@ class InpaintResult:
 @torch.no_grad()
 def inpaint(
     model, image, known, caption=None, caption_length=None, *, strategy, temperature=1.0, schedule=None, num_steps=None,
-    convention="resample", start="noise", engine="dense", frames=33, generator=None,
+    convention="resample", start="noise", engine="auto", frames=33, generator=None,
 ):  # fmt: skip
     """Fill in what is not known by sampling.
 
@@ -66,6 +63,9 @@ def inpaint(
         num_steps: Gibbs steps; None is the number of variables in each example's own hole.
         convention: "resample": alpha is the probability of being resampled, as described in 2017; "keep": of being kept, as published.
         start: what the hole is filled with first: uniform noise, black, or what stands there in `image`.
+        engine: "dense" evaluates the whole net for every step; "incremental" computes what has changed and is needed, and draws
+            variables that do not feel each other together; "auto" counts before every prediction which is cheaper. The samples
+            are the same up to rounding. A model that is no `Inpainter` runs dense.
         frames: how many states to return, evenly spaced from the start to the result.
         generator: torch.Generator that the seed of all random numbers is drawn from.
     Returns:
@@ -73,31 +73,33 @@ def inpaint(
     Raises:
         ValueError: an argument of the wrong shape or type, an impossible value, or a model in training mode.
     """
-    ordered = not isinstance(strategy, str)
-    _check(strategy, temperature, num_steps, convention, start, engine, frames)
+    _check(strategy, temperature, num_steps, convention, start, frames)
     check_pictures(model, image, known, caption, caption_length)
-    order = fixed_order("strategy", strategy, known) if ordered else None
-    seed = uniforms.seed_from(generator if generator is not None else torch.default_generator)
-    run = _Run(model, image, known, caption, caption_length, temperature, start, seed)
-    limits = run.sizes
-    if ordered:
-        advance = partial(run.ordered_step, to_rank(order, run.hole.shape[1]).expand_as(run.hole))
-    elif strategy == "orderless":
-        advance = partial(run.ordered_step, run.random_rank(run.hole, 0))
-    elif strategy in ("greedy", "antigreedy"):
-        advance = partial(run.entropy_step, 1 if strategy == "greedy" else -1)
-    else:
-        limits = run.sizes if num_steps is None else torch.where(run.sizes > 0, num_steps, 0)
-        advance = partial(run.gibbs_step, schedule or annealed, convention, limits, strategy == "ancestral_gibbs")
-    watch = _Watch(run, limits, frames)
-    for step in range(int(limits.max())):
-        advance(step, watch.has_frame_after(step))
-        watch.look(step + 1)
-    return watch.result()
+    order = None if isinstance(strategy, str) else fixed_order("strategy", strategy, known.cpu())
+    check_engine(engine, model)
+    seed = uniforms.seed_from(generator if generator is not None else torch.default_generator).cpu()
+    parts = []
+    for group in torch.arange(len(image), device=image.device).split(engines.group_size(engine, model, len(image))):
+        words = (None, None) if caption is None else (caption[group], caption_length[group])
+        run = _Run(model, image[group], known[group].cpu(), *words, engine, temperature, start, seed, int(group[0]))
+        if strategy in ("greedy", "antigreedy"):
+            parts.append(run.by_entropy(1 if strategy == "greedy" else -1, frames))
+        elif strategy in ("independent_gibbs", "ancestral_gibbs"):
+            parts.append(run.gibbs(schedule or annealed, num_steps, convention, strategy == "ancestral_gibbs", frames))
+        else:
+            parts.append(run.in_order(run.random_rank(run.hole, 0) if order is None else to_rank(order, run.hole.shape[1]).expand_as(run.hole), frames))
+    return _joined(parts)
 
 
-def _check(strategy, temperature, num_steps, convention, start, engine, frames):
-    for name, value, allowed in (("strategy", strategy, STRATEGIES), ("convention", convention, CONVENTIONS), ("start", start, STARTS), ("engine", engine, ENGINES)):
+def _joined(parts):
+    """One result from those of several groups of pictures."""
+    if len(parts) == 1:
+        return parts[0]
+    return InpaintResult(**{name: torch.cat([getattr(part, name) for part in parts], 0 if name in ("image", "evaluations") else 1) for name in vars(parts[0])})
+
+
+def _check(strategy, temperature, num_steps, convention, start, frames):
+    for name, value, allowed in (("strategy", strategy, STRATEGIES), ("convention", convention, CONVENTIONS), ("start", start, STARTS)):
         if isinstance(value, str) and value not in allowed:
             raise ValueError(f"{name}: {value!r}; expected one of {', '.join(allowed)}")
     if not temperature >= 0:
@@ -109,97 +111,119 @@ def _check(strategy, temperature, num_steps, convention, start, engine, frames):
 
 
 class _Run:
-    """The pictures being filled in, and the addresses of their random numbers. V = C * H * W variables."""
+    """A group of pictures being filled in. Masks are on the CPU, levels on the device of the pictures; V = C * H * W variables."""
 
-    def __init__(self, model, image, known, caption, caption_length, temperature, start, seed):
-        self.model, self.caption, self.caption_length, self.temperature, self.seed = model, caption, caption_length, temperature, seed
-        self.shape, self.device = image.shape, image.device
+    def __init__(self, model, image, known, caption, caption_length, engine, temperature, start, seed, first):
+        self.shape, self.device, self.temperature, self.seed, self.first = image.shape, image.device, temperature, seed, first
         self.hole = ~known.flatten(1)  # (B, V)
         self.sizes = self.hole.sum(1)
+        self.engine = engines.build(engine, model, image.shape, self.hole, caption, caption_length, image.device)
         self.state = image.flatten(1).clone()
         if start != "image":
-            index = self.hole.flatten().nonzero()[:, 0]
-            self.state.view(-1)[index] = (self._uniform(uniforms.START, 0, index) * self._levels(image)).long() if start == "noise" else 0
-        self.unknown = self.undrawn = self.hole
-        self.entropy = torch.zeros(self.hole.shape, device=self.device)
-        self.evaluations = torch.zeros_like(self.sizes)
-
-    def _levels(self, image):
-        config = getattr(self.model, "config", None)
-        if config is not None:
-            return config.levels
-        return self.model(image, torch.ones_like(image, dtype=torch.bool), self.caption, self.caption_length).shape[-1]
+            index = _where(self.hole).to(self.device)
+            noise = (self._uniform(uniforms.START, 0, index) * _levels(model, image, caption, caption_length)).long()
+            self.state.view(-1)[index] = noise if start == "noise" else 0
+        self.noted_unknown, self.noted_entropy = self.hole, torch.zeros(self.hole.shape, device=self.device)
 
     def _uniform(self, purpose, step, index):
-        """Numbers for the variables `index`, flat into (B, V)."""
-        return uniforms.uniform(self.seed, purpose, index // self.hole.shape[1], torch.tensor(step, device=self.device), index % self.hole.shape[1])
+        """Numbers for the variables `index`, flat into (B, V), on the device of `index`."""
+        size = self.hole.shape[1]
+        return uniforms.uniform(self.seed, purpose, index // size + self.first, torch.tensor(step, device=index.device), index % size)
 
     def random_rank(self, among, step):
         """A random order of the variables `among` (B, V), as the position of each, V for the others."""
-        size = among.shape[1]
-        index = among.flatten().nonzero()[:, 0]
-        place = torch.full((among.numel(),), 2.0, dtype=torch.float64, device=self.device)
+        size, index = among.shape[1], _where(among)
+        place = torch.full((among.numel(),), 2.0, dtype=torch.float64)
         place[index] = self._uniform(uniforms.ORDER, step, index)
         return to_rank(place.view(among.shape).argsort(1), size).masked_fill(~among, size)
 
-    def ordered_step(self, rank, step, with_entropy):
-        """Draw the variables whose turn it is, given those that came before them."""
-        unknown = self.hole & (rank >= step)
-        self._draw(step, unknown, self.hole & (rank == step), with_entropy)
+    def in_order(self, rank, frames):
+        """Ancestral sampling in an order that does not depend on values: position of every variable (B, V), V outside the hole."""
+        watch = _Watch(self, self.sizes, frames)
+        framed = torch.zeros_like(self.hole)
+        framed.scatter_(1, (watch.steps.T - 1).clamp(min=0), watch.steps.T > 0)  # by position in the order
+        turn = engines.turns(self.engine, rank, self.sizes, framed)
+        position = rank.argsort(1)  # the variable at every position
+        watch.moments = torch.where(watch.steps > 0, turn.gather(1, position).gather(1, (watch.steps.T - 1).clamp(min=0)).T + 1, 0)
+        unknown = self.hole.clone()
+        for moment, chosen in enumerate(engines.by_turn(turn)):
+            self._draw(0, unknown, chosen, watch.framed(moment))
+            unknown.view(-1)[chosen] = False
+            watch.look(moment + 1)
+        return watch.result(self.sizes)
 
-    def entropy_step(self, sign, step, with_entropy):
-        """Draw for each example the unknown variable with the lowest (sign 1) or highest (sign -1) entropy."""
-        logits, index = self._predict(self.undrawn, self.undrawn)
-        self._note(self.undrawn, index, logits)
-        chosen = most_certain(sign * self.entropy, self.undrawn)
-        self._set(step, logits, index, chosen)
-        self.undrawn = self.undrawn & ~chosen
+    def by_entropy(self, sign, frames):
+        """Ancestral sampling of the variable with the lowest (sign 1) or highest (sign -1) entropy next."""
+        watch, unknown = _Watch(self, self.sizes, frames), self.hole.clone()
+        entropies = torch.zeros_like(self.noted_entropy)
+        for step in range(int(self.sizes.max())):
+            index, logits = self.engine.predict(self.state, unknown, unknown, only_changed=True)
+            entropies.view(-1)[index.to(self.device)] = entropy(logits).to(entropies.dtype)
+            if watch.framed(step).any():
+                self.noted_unknown, self.noted_entropy = unknown.clone(), torch.where(unknown.to(self.device), entropies, 0)
+            chosen = _where(most_certain(sign * entropies, unknown.to(self.device)).cpu())
+            self._draw(0, unknown, chosen, watch.nothing, (index, logits))
+            unknown.view(-1)[chosen] = False
+            watch.look(step + 1)
+        return watch.result(self.sizes)
 
-    def gibbs_step(self, schedule, convention, limits, ancestral, step, with_entropy):
-        """Resample a random block."""
-        alpha = torch.tensor([_probability(schedule, step, max(1, n)) for n in limits.tolist()], dtype=torch.float64, device=self.device)
-        index = (self.hole & (step < limits)[:, None]).flatten().nonzero()[:, 0]
-        struck = self._uniform(uniforms.BLOCK, step, index) < alpha[index // self.hole.shape[1]]
-        block = torch.zeros_like(self.hole)
-        block.view(-1)[index] = struck if convention == "resample" else ~struck
-        if not ancestral:
-            return self._draw(step, block, block, with_entropy)
+    def gibbs(self, schedule, num_steps, convention, ancestral, frames):
+        """Resample random blocks, from the full hole."""
+        limits = self.sizes if num_steps is None else torch.where(self.sizes > 0, num_steps, 0)
+        watch, evaluations = _Watch(self, limits, frames), torch.zeros_like(self.sizes)
+        inside = _where(self.hole)
+        for step in range(int(limits.max())):
+            alpha = torch.tensor([_probability(schedule, step, max(1, n)) if step < n else 0.0 for n in limits.tolist()], dtype=torch.float64)
+            index = inside[(step < limits)[inside // self.hole.shape[1]]]
+            struck = self._uniform(uniforms.BLOCK, step, index) < alpha[index // self.hole.shape[1]]
+            block = torch.zeros_like(self.hole)
+            block.view(-1)[index] = struck if convention == "resample" else ~struck
+            if ancestral:
+                self._draw_one_by_one(step, block, watch.framed(step))
+            else:
+                self._draw(step, block, _where(block), watch.framed(step))
+            evaluations += block.sum(1) if ancestral else block.any(1)
+            watch.look(step + 1)
+        return watch.result(evaluations)
+
+    def _draw_one_by_one(self, step, block, framed):
         rank = self.random_rank(block, step)
-        self._draw(step, block, rank == 0, with_entropy)
-        noted = self.unknown, self.entropy
-        for turn in range(1, int(block.sum(1).max())):
-            self._draw(step, block & (rank >= turn), rank == turn, False)
-        self.unknown, self.entropy = noted
+        unknown = block.clone()
+        for chosen in engines.by_turn(engines.turns(self.engine, rank, block.sum(1), torch.zeros_like(block))) or [_where(block)]:
+            self._draw(step, unknown, chosen, framed)
+            unknown.view(-1)[chosen] = False
+            framed = torch.zeros_like(framed)
 
-    def _draw(self, step, unknown, chosen, with_entropy):
-        """Draw the variables `chosen` given all that are not `unknown`; entropies of all unknown ones where wanted."""
-        logits, index = self._predict(unknown, unknown if with_entropy else chosen)
-        self._note(unknown, index, logits if with_entropy else None)
-        self._set(step, logits, index, chosen)
+    def _draw(self, step, unknown, chosen, framed, predicted=None):
+        """Draw the variables `chosen`, flat indices into (B, V), given all that are not `unknown` (B, V).
 
-    def _predict(self, unknown, wanted):
-        """Logits of the variables `wanted` given all that are not `unknown`, and their flat indices into (B, V).
+        For the examples `framed`, bool (B,), note what is unknown and how uncertain. `predicted` may hold logits already there."""
+        wanted = torch.zeros_like(unknown)
+        wanted.view(-1)[chosen] = True
+        if framed.any():
+            wanted |= unknown & framed[:, None]
+            self.noted_unknown, self.noted_entropy = unknown.clone(), torch.zeros_like(self.noted_entropy)
+        if not wanted.any():
+            return
+        index, logits = predicted or self.engine.predict(self.state, unknown, wanted)
+        if predicted and not torch.isin(chosen, index).all():
+            index, logits = self.engine.predict(self.state, unknown, wanted)
+        if framed.any():
+            self.noted_entropy.view(-1)[index.to(self.device)] = entropy(logits).to(self.noted_entropy.dtype)
+        if len(index) > len(chosen):
+            logits = logits.index_select(0, torch.searchsorted(index, chosen).to(self.device))
+        chosen = chosen.to(self.device)
+        self.state.view(-1).index_copy_(0, chosen, draw_levels(logits, self.temperature, self._uniform(uniforms.LEVEL, step, chosen)))
 
-        Examples of which nothing is wanted, because they are finished or their block is empty, cost nothing."""
-        index = wanted.flatten().nonzero()[:, 0]
-        rows = wanted.any(1)
-        self.evaluations += rows
-        if not rows.any():
-            return torch.zeros(0, 1, device=self.device), index
-        image, known, wanted = self.state[rows].view(-1, *self.shape[1:]), ~unknown[rows].view(-1, *self.shape[1:]), wanted[rows]
-        caption, length = (None, None) if self.caption is None else (self.caption[rows], self.caption_length[rows])
-        return predict(self.model, image, known, caption, length, wanted.flatten().nonzero()[:, 0]), index
 
-    def _note(self, unknown, index, logits):
-        """Remember for the frames what was unknown, and the entropies of the predictions, if given."""
-        self.unknown, self.entropy = unknown, torch.zeros_like(self.entropy)
-        if logits is not None:
-            self.entropy.view(-1)[index] = entropy(logits).to(self.entropy.dtype)
+def _where(mask):
+    """Flat indices of True."""
+    return mask.flatten().nonzero()[:, 0]
 
-    def _set(self, step, logits, index, chosen):
-        drawn = chosen.flatten()[index]
-        index = index[drawn]
-        self.state.view(-1)[index] = draw_levels(logits[drawn], self.temperature, self._uniform(uniforms.LEVEL, step, index))
+
+def _levels(model, image, caption, caption_length):
+    config = getattr(model, "config", None)
+    return config.levels if config is not None else model(image, torch.ones_like(image, dtype=torch.bool), caption, caption_length).shape[-1]
 
 
 def _probability(schedule, step, num_steps):
@@ -210,27 +234,32 @@ def _probability(schedule, step, num_steps):
 
 
 class _Watch:
-    """Copies the state at evenly spaced steps, for each example over its own number of steps."""
+    """Copies the state at evenly spaced steps, for each example over its own number of steps.
+
+    `moments` (F, B) is when each frame is due, by the count of `look`: equal to `steps` unless several variables are drawn at once."""
 
     def __init__(self, run, limits, frames):
         self.run = run
         share = torch.arange(frames, dtype=torch.float64)[:, None] / (frames - 1)
-        self.steps = (share * limits.cpu()[None]).round().long()  # (F, B)
+        self.steps = self.moments = (share * limits[None]).round().long()  # (F, B)
         self.states = run.state.repeat(frames, 1, 1)
-        self.known = (~run.unknown).repeat(frames, 1, 1)
-        self.entropies = run.entropy.repeat(frames, 1, 1)
+        self.known = (~run.noted_unknown).repeat(frames, 1, 1)
+        self.entropies = run.noted_entropy.repeat(frames, 1, 1)
+        self.nothing = torch.zeros(len(limits), dtype=torch.bool)
 
-    def has_frame_after(self, step):
-        """Whether some example has a frame right after this step."""
-        return bool((self.steps == step + 1).any())
+    def framed(self, moment):
+        """Which examples have a frame right after what happens now, bool (B,)."""
+        return (self.moments == moment + 1).any(0)
 
-    def look(self, step):
-        """Keep the state of every example that has a frame at `step`."""
-        frame, example = (self.steps == step).nonzero(as_tuple=True)
-        self.states[frame, example] = self.run.state[example]
-        self.known[frame, example] = ~self.run.unknown[example]
-        self.entropies[frame, example] = self.run.entropy[example]
+    def look(self, moment):
+        """Keep the state of every example that has a frame at `moment`."""
+        frame, example = (self.moments == moment).nonzero(as_tuple=True)
+        if len(frame):
+            self.states[frame, example] = self.run.state[example]
+            self.known[frame, example] = ~self.run.noted_unknown[example]
+            self.entropies[frame, example] = self.run.noted_entropy[example]
 
-    def result(self):
-        views = (x.view(len(self.steps), *self.run.shape) for x in (self.states, self.known, self.entropies))
-        return InpaintResult(self.run.state.view(self.run.shape), *views, self.steps, self.run.evaluations)
+    def result(self, evaluations):
+        device, shape = self.run.device, (len(self.steps), *self.run.shape)
+        frames, known, entropies = (x.view(shape).to(device) for x in (self.states, self.known, self.entropies))
+        return InpaintResult(self.run.state.view(self.run.shape), frames, known, entropies, self.steps.to(device), evaluations.to(device))

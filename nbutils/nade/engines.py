@@ -1,0 +1,72 @@
+"""How the predictions of a sampler or a likelihood are computed: the whole net every time, or what has changed.
+
+An engine has `predict(state, unknown, wanted, only_changed)`, which both give the same answers. Masks are on the CPU, where the bookkeeping is
+done; levels and logits are on the device of the pictures, which nothing here waits for.
+"""
+
+import torch
+
+from . import wavefronts
+from .incremental import IncrementalEngine
+from .inpainter import Inpainter, predict
+
+ENGINES = ("auto", "incremental", "dense")
+MEMORY = 2 << 30  # bytes that kept activations may take; more pictures than fit are filled group by group
+
+
+class DenseEngine:
+    """The whole net, for every picture of which something is wanted."""
+
+    def __init__(self, model, image_shape, caption, caption_length):
+        self.model, self.image_shape, self.caption, self.caption_length = model, image_shape, caption, caption_length
+
+    def predict(self, state, unknown, wanted, only_changed=False):
+        """See `IncrementalEngine.predict`; nothing is kept, so `only_changed` leaves out nothing."""
+        index = wanted.flatten().nonzero()[:, 0]
+        rows = wanted.any(1)
+        if not rows.any():
+            return index, torch.zeros(0, 1, device=state.device)
+        which = rows.nonzero()[:, 0].to(state.device)
+        image, known = (x.view(-1, *self.image_shape[1:]) for x in (state.index_select(0, which), ~unknown[rows].to(state.device)))
+        words = (None, None) if self.caption is None else (self.caption.index_select(0, which), self.caption_length.index_select(0, which))
+        return index, predict(self.model, image, known, *words, wanted[rows].flatten().nonzero()[:, 0].to(state.device))
+
+
+def build(name, model, image_shape, hole, caption, caption_length, device):
+    """The engine `name` for pictures of which only the variables `hole`, bool (B, V) on the CPU, change.
+
+    "dense" runs the whole net; "incremental" computes what has changed and is needed; "auto" counts both before every prediction and takes the cheaper.
+    A model that is not an `Inpainter` runs dense.
+    """
+    dense = DenseEngine(model, image_shape, caption, caption_length)
+    if name == "dense" or not isinstance(model, Inpainter):
+        return dense
+    return IncrementalEngine(model, image_shape, hole, caption, caption_length, device, dense if name == "auto" else None)
+
+
+def group_size(name, model, batch):
+    """How many of `batch` pictures may be filled together within `MEMORY`."""
+    if name == "dense" or not isinstance(model, Inpainter):
+        return max(1, batch)
+    return max(1, MEMORY // IncrementalEngine.bytes_per_picture(model.config, model.head.weight.dtype))
+
+
+def turns(engine, rank, num_ranked, alone):
+    """When each variable of an order is drawn, int64 (B, V), V for those not ranked: one by one, or together where the engine knows its field.
+
+    Args:
+        rank: int64 (B, V), position in the order, V for those not ranked; num_ranked: int64 (B,).
+        alone: bool (B, V), by position: has a turn of its own, see `wavefronts.turns`.
+    """
+    if isinstance(engine, DenseEngine):
+        return rank
+    _, channels, height, width = engine.image_shape
+    return torch.from_numpy(wavefronts.turns(rank.numpy(), num_ranked.numpy(), engine.reaches[-1], (channels, height, width), alone.numpy()))
+
+
+def by_turn(turn):
+    """The variables of every turn, a list of ascending flat indices into (B, V)."""
+    flat = turn.flatten()
+    ranked = (flat < turn.shape[1]).nonzero()[:, 0]
+    order = ranked[flat[ranked].argsort(stable=True)]
+    return order.split(torch.bincount(flat[ranked]).tolist()) if len(ranked) else ()

@@ -1,0 +1,171 @@
+"""The incremental engine is the dense one, only faster: same logits, same samples, same likelihoods."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_inpainter import trained_like
+
+from nbutils.nade import engines, likelihood, masks, sampling, wavefronts
+from nbutils.nade.incremental import IncrementalEngine
+from nbutils.nade.inpainter import KINDS, MERGERS, Inpainter, InpainterConfig
+
+HOLES = ("square", "corner", "two regions", "one channel", "scattered", "everything", "different sizes")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def hole_of(kind, shape, generator):
+    hole = torch.zeros(shape, dtype=torch.bool)
+    height, width = shape[2:]
+    if kind == "square":
+        hole = ~masks.square(shape, size=min(height, width) // 2, generator=generator)
+    elif kind == "corner":
+        hole[:, :, height - 3 :, : width // 3] = True
+    elif kind == "two regions":
+        hole[:, :, :2, :2] = hole[:, :, -3:, -3:] = True
+    elif kind == "one channel":
+        hole[:, 1, 1:5, 1:5] = True
+    elif kind == "scattered":
+        hole = torch.rand(shape, generator=generator) < 0.15
+    elif kind == "everything":
+        hole[:] = True
+    else:
+        hole[0, :, 1:4, 1:3] = True
+        hole[-1, 0, 0, 0] = True
+    return hole
+
+
+def random_case(seed):
+    """A model with any choices, weights as after training, and pictures with any holes."""
+    generator, pick = seeded(seed), np.random.default_rng(seed)
+    size = int(pick.integers(5, 10))
+    config = InpainterConfig(
+        image_size=size, levels=4, width=int(pick.integers(2, 6)), layers=int(pick.integers(1, 6)), kernel_size=int(pick.integers(1, 5)), kind=str(pick.choice(KINDS)),
+        vocabulary_size=int(pick.choice([0, 7])), embedding_size=3, reader_size=4, merger=str(pick.choice(MERGERS)), merger_planes=2, readout=int(pick.choice([0, 5])),
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    model = trained_like(Inpainter(config), seed)
+    shape = (int(pick.integers(1, 4)), 3, size, size)
+    image = torch.randint(4, shape, generator=generator)
+    words = (torch.randint(1, 7, (shape[0], 4), generator=generator), torch.randint(0, 5, (shape[0],), generator=generator)) if config.vocabulary_size else (None, None)
+    return model, image, ~hole_of(str(pick.choice(HOLES)), shape, generator), *words
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_engines_draw_the_same_samples(seed):
+    model, image, known, caption, length = random_case(seed)
+    strategies = sampling.STRATEGIES if (~known).sum() < 150 else ("orderless", "greedy", "independent_gibbs")
+    for strategy in strategies:
+        steps = None if "gibbs" not in strategy else 4
+        arguments = dict(strategy=strategy, num_steps=steps, frames=5, temperature=(0.0, 0.7, 1.0)[seed % 3])
+        dense = sampling.inpaint(model, image, known, caption, length, **arguments, engine="dense", generator=seeded(seed))
+        for engine in ("incremental", "auto"):
+            fast = sampling.inpaint(model, image, known, caption, length, **arguments, engine=engine, generator=seeded(seed))
+            for name in ("image", "frames", "known_frames", "steps", "evaluations"):
+                assert torch.equal(getattr(fast, name), getattr(dense, name)), (strategy, engine, name)
+            assert torch.allclose(fast.entropy_frames, dense.entropy_frames, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("seed", range(20))
+def test_logits_are_those_of_the_whole_net_after_any_changes(seed, dtype):
+    model, image, known, caption, length = random_case(seed)
+    model, generator, shape = model.to(dtype), seeded(seed), image.shape
+    hole = ~known.flatten(1)
+    engine = IncrementalEngine(model, shape, hole, caption, length, image.device)
+    state, unknown = image.flatten(1).clone(), hole.clone()
+    with torch.no_grad():
+        for _ in range(6):
+            wanted = unknown & (torch.rand(hole.shape, generator=generator) < 0.5)
+            index, logits = engine.predict(state, unknown, wanted)
+            whole = model(state.view(shape), ~unknown.view(shape), caption, length).flatten(0, 3)
+            assert torch.equal(index, wanted.flatten().nonzero()[:, 0])
+            assert torch.allclose(logits, whole[index], atol=1e-9 if dtype == torch.float64 else 1e-4, rtol=0)
+            redrawn = torch.randint(4, hole.shape, generator=generator)
+            state = torch.where(unknown, redrawn, state)
+            unknown = hole & (torch.rand(hole.shape, generator=generator) < 0.6)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_likelihoods_are_the_same(seed):
+    model, image, known, caption, length = random_case(seed)
+    for ordering in likelihood.ORDERINGS:
+        orders = 2 if ordering == "orderless" else 1
+        arguments = dict(ordering=ordering, num_orders=orders)
+        dense, rank = likelihood.conditional_nlls(model, image, known, caption, length, **arguments, engine="dense", generator=seeded(seed))
+        for engine in ("incremental", "auto"):
+            fast, fast_rank = likelihood.conditional_nlls(model, image, known, caption, length, **arguments, engine=engine, generator=seeded(seed))
+            assert torch.equal(rank, fast_rank)
+            assert torch.allclose(dense, fast, atol=1e-9, rtol=0)
+
+
+def test_pictures_that_do_not_fit_together_are_filled_group_by_group(monkeypatch):
+    model, image, known, caption, length = next(case for case in map(random_case, range(100)) if len(case[1]) == 3 and case[3] is not None)
+    per_picture = IncrementalEngine.bytes_per_picture(model.config, torch.float64)
+    engine = IncrementalEngine(model, image.shape, ~known.flatten(1), caption, length, image.device)
+    assert sum(kept[:-1].numel() * 8 for kept in engine.kept) <= 3 * per_picture
+    for strategy in ("orderless", "independent_gibbs", "greedy"):
+        whole = sampling.inpaint(model, image, known, caption, length, strategy=strategy, generator=seeded())
+        nats = likelihood.hole_nll_per_order(model, image, known, caption, length, ordering="orderless", num_orders=2, generator=seeded())
+        with monkeypatch.context() as patch:
+            patch.setattr(engines, "MEMORY", 2 * per_picture)
+            split = sampling.inpaint(model, image, known, caption, length, strategy=strategy, generator=seeded())
+            assert torch.equal(whole.frames, split.frames)
+            assert torch.equal(whole.evaluations, split.evaluations)
+            assert torch.allclose(nats, likelihood.hole_nll_per_order(model, image, known, caption, length, ordering="orderless", num_orders=2, generator=seeded()))
+
+
+def test_counting_prefers_the_whole_net_only_where_nearly_all_of_it_is_needed():
+    torch.manual_seed(0)
+    model = Inpainter(InpainterConfig(image_size=24, levels=4, width=4, layers=4)).eval()
+    image, known = torch.zeros(2, 3, 24, 24, dtype=torch.long), torch.zeros(2, 3, 24, 24, dtype=torch.bool)
+    engine = engines.build("auto", model, image.shape, ~known.flatten(1), None, None, image.device)
+    called = []
+    engine.dense.predict = lambda *arguments: called.append(arguments) or (None, None)
+    unknown = ~known.flatten(1)
+    engine.predict(image.flatten(1), unknown, unknown)
+    assert len(called) == 1
+    one = torch.zeros_like(unknown)
+    one[:, 700] = True
+    engine.predict(image.flatten(1), unknown, one)
+    assert len(called) == 1
+
+
+def test_a_model_without_layers_to_look_into_is_refused_by_the_incremental_engine():
+    image = torch.zeros(1, 1, 1, 3, dtype=torch.long)
+    with pytest.raises(ValueError, match="engine: 'incremental' needs an Inpainter"):
+        sampling.inpaint(lambda image, known, *_: torch.zeros(*image.shape, 2), image, image > 0, strategy="orderless", engine="incremental")
+    with pytest.raises(ValueError, match="engine: 'incremental' needs an Inpainter"):
+        likelihood.hole_nll(lambda image, known, *_: torch.zeros(*image.shape, 2), image, image > 0, ordering="orderless", engine="incremental")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.integers(0, 2), st.integers(0, 2))
+def test_turns_keep_every_context_and_are_few(seed, before, after):
+    pick = np.random.default_rng(seed)
+    batch, channels, height, width = 2, 2, 5, 6
+    size = channels * height * width
+    ranked = pick.random((batch, size)) < 0.7
+    rank = np.where(ranked, np.argsort(np.argsort(np.where(ranked, pick.random((batch, size)), 2), 1), 1), size)
+    alone = np.zeros((batch, size), bool)
+    alone[0, 5] = alone[1, [3, 17]] = True
+    alone &= np.arange(size) < ranked.sum(1)[:, None]
+    turn = wavefronts.turns(rank, ranked.sum(1), (before, after), (channels, height, width), alone)
+    for example in range(batch):
+        order = np.argsort(rank[example])[: ranked[example].sum()]
+        y, x = order % (height * width) // width, order % width
+        for i, v in enumerate(order):
+            sees = (y >= y[i] - before) & (y <= y[i] + after) & (x >= x[i] - before) & (x <= x[i] + after)
+            assert (turn[example, order[:i]][sees[:i]] < turn[example, v]).all()  # what it sees and came before is there
+            assert (turn[example, order[i:]][sees[i:]] >= turn[example, v]).all()  # what it sees and comes after is not
+            if alone[example, i]:
+                assert (turn[example, order[:i]] < turn[example, v]).all()
+                assert (turn[example, order[i + 1 :]] > turn[example, v]).all()
+        assert turn[example].min() == 0
+        assert (turn[example][~ranked[example]] == size).all()
+    if before == after == 0 and not alone.any():
+        assert turn[ranked].max() < channels
