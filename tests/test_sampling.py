@@ -346,7 +346,7 @@ def test_the_schedule_is_that_of_the_post():
 
 def test_addressed_numbers_are_uniform_and_unrelated():
     seed = torch.tensor(7)
-    u = uniforms.uniform(seed, uniforms.LEVEL, torch.arange(50)[:, None], torch.tensor(3), torch.arange(400)[None])
+    u = uniforms.uniform(seed, uniforms.LEVEL, torch.arange(50)[:, None], 3, torch.arange(400)[None])
     assert stats.kstest(u.flatten().numpy(), "uniform").pvalue > 0.001
     assert abs(float(torch.corrcoef(u)[0, 1:].mean())) < 0.05
     v = uniforms.uniform(seed, uniforms.LEVEL, torch.arange(50)[:, None], torch.tensor(4), torch.arange(400)[None])

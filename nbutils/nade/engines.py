@@ -7,6 +7,7 @@ done; levels and logits are on the device of the pictures, which nothing here wa
 import torch
 
 from . import wavefronts
+from .devices import on_device
 from .incremental import IncrementalEngine
 from .inpainter import Inpainter, predict
 
@@ -26,10 +27,10 @@ class DenseEngine:
         rows = wanted.any(1)
         if not rows.any():
             return index, torch.zeros(0, 1, device=state.device)
-        which = rows.nonzero()[:, 0].to(state.device)
-        image, known = (x.view(-1, *self.image_shape[1:]) for x in (state.index_select(0, which), ~unknown[rows].to(state.device)))
+        which = on_device(rows.nonzero()[:, 0], state.device)
+        image, known = (x.view(-1, *self.image_shape[1:]) for x in (state.index_select(0, which), on_device(~unknown[rows], state.device)))
         words = (None, None) if self.caption is None else (self.caption.index_select(0, which), self.caption_length.index_select(0, which))
-        return index, predict(self.model, image, known, *words, wanted[rows].flatten().nonzero()[:, 0].to(state.device))
+        return index, predict(self.model, image, known, *words, on_device(wanted[rows].flatten().nonzero()[:, 0], state.device))
 
 
 def build(name, model, image_shape, hole, caption, caption_length, device):

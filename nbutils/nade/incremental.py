@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from .convnet import padding
+from .devices import on_device
 
 _GATHERING = 1.2  # what a multiplication costs after its inputs were gathered, against a convolution
 _CHUNK = 4096  # sites whose inputs are gathered at once
@@ -182,8 +183,7 @@ class IncrementalEngine:
         return example * self.area + variable % self.area, variable // self.area
 
     def _on_device(self, array):
-        tensor = torch.from_numpy(array)
-        return tensor if self.device.type == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
+        return on_device(torch.from_numpy(array), self.device)
 
 
 def _scale_and_shift(norm):

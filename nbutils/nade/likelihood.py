@@ -10,6 +10,7 @@ import torch
 from . import engines, masks
 from .arguments import check_engine, check_pictures, fixed_order, to_rank
 from .categorical import entropy, most_certain
+from .devices import on_device
 from .inpainter import predict
 from .losses import cross_entropy
 
@@ -77,22 +78,24 @@ def conditional_nlls(model, image, known, caption=None, caption_length=None, *, 
         for parts, part in zip((nats, rank), found):
             parts.append(part)
     shape = (num_orders, len(image), size)
-    return torch.cat(nats).view(shape).to(image.device), torch.cat(rank).view(shape).to(image.device)
+    return torch.cat(nats).view(shape), torch.cat(rank).view(shape).to(image.device)
 
 
 class _Group:
-    """Pictures whose conditionals are computed together. Masks, nats and ranks are on the CPU."""
+    """Pictures whose conditionals are computed together. Masks and ranks are on the CPU."""
 
     def __init__(self, model, image, hole, caption, caption_length, engine):
         self.truth, self.hole = image.flatten(1), hole  # (B, V)
         self.engine = engines.build(engine, model, image.shape, hole, caption, caption_length, image.device)
-        self.unknown, self.nats = hole.clone(), torch.zeros(hole.shape, dtype=torch.float64)
+        self.unknown, self.nats = hole.clone(), torch.zeros(hole.shape, dtype=torch.float64, device=image.device)
 
     def _score(self, chosen, index, logits):
         """Note what the variables `chosen` cost, and show their values; `index` says what the logits are of."""
+        device = logits.device
         if len(index) > len(chosen):
-            logits = logits.index_select(0, torch.searchsorted(index, chosen).to(logits.device))
-        self.nats.view(-1)[chosen] = cross_entropy(logits, self.truth.view(-1)[chosen.to(logits.device)]).double().cpu()
+            logits = logits.index_select(0, on_device(torch.searchsorted(index, chosen), device))
+        row = on_device(chosen, device)
+        self.nats.view(-1).index_copy_(0, row, cross_entropy(logits, self.truth.flatten().index_select(0, row)).double())
         self.unknown.view(-1)[chosen] = False
 
     def in_order(self, place):

@@ -10,6 +10,7 @@ import torch
 from . import engines, uniforms
 from .arguments import check_engine, check_pictures, fixed_order, to_rank
 from .categorical import draw_levels, entropy, most_certain
+from .devices import on_device
 from .schedules import annealed
 
 STRATEGIES = ("orderless", "greedy", "antigreedy", "independent_gibbs", "ancestral_gibbs")
@@ -114,13 +115,14 @@ class _Run:
     """A group of pictures being filled in. Masks are on the CPU, levels on the device of the pictures; V = C * H * W variables."""
 
     def __init__(self, model, image, known, caption, caption_length, engine, temperature, start, seed, first):
-        self.shape, self.device, self.temperature, self.seed, self.first = image.shape, image.device, temperature, seed, first
+        self.shape, self.device, self.temperature, self.first = image.shape, image.device, temperature, first
+        self.seeds = {device: seed.to(device) for device in {torch.device("cpu"), image.device}}
         self.hole = ~known.flatten(1)  # (B, V)
         self.sizes = self.hole.sum(1)
         self.engine = engines.build(engine, model, image.shape, self.hole, caption, caption_length, image.device)
         self.state = image.flatten(1).clone()
         if start != "image":
-            index = _where(self.hole).to(self.device)
+            index = on_device(_where(self.hole), self.device)
             noise = (self._uniform(uniforms.START, 0, index) * _levels(model, image, caption, caption_length)).long()
             self.state.view(-1)[index] = noise if start == "noise" else 0
         self.noted_unknown, self.noted_entropy = self.hole, torch.zeros(self.hole.shape, device=self.device)
@@ -128,7 +130,7 @@ class _Run:
     def _uniform(self, purpose, step, index):
         """Numbers for the variables `index`, flat into (B, V), on the device of `index`."""
         size = self.hole.shape[1]
-        return uniforms.uniform(self.seed, purpose, index // size + self.first, torch.tensor(step, device=index.device), index % size)
+        return uniforms.uniform(self.seeds[index.device], purpose, index // size + self.first, step, index % size)
 
     def random_rank(self, among, step):
         """A random order of the variables `among` (B, V), as the position of each, V for the others."""
@@ -211,8 +213,8 @@ class _Run:
         if framed.any():
             self.noted_entropy.view(-1)[index.to(self.device)] = entropy(logits).to(self.noted_entropy.dtype)
         if len(index) > len(chosen):
-            logits = logits.index_select(0, torch.searchsorted(index, chosen).to(self.device))
-        chosen = chosen.to(self.device)
+            logits = logits.index_select(0, on_device(torch.searchsorted(index, chosen), self.device))
+        chosen = on_device(chosen, self.device)
         self.state.view(-1).index_copy_(0, chosen, draw_levels(logits, self.temperature, self._uniform(uniforms.LEVEL, step, chosen)))
 
 

@@ -35,11 +35,12 @@ def uniform(seed, purpose, example, step, variable):
     """Numbers in [0, 1).
 
     Args:
-        seed: int64 scalar tensor; purpose: int; example, step, variable: int64 tensors that broadcast against each other.
+        seed: int64 scalar tensor on the device of `variable`; purpose: int; example, step, variable: ints, or int64 tensors that broadcast
+            against each other.
     Returns:
         float64, the broadcast shape, on the device of `variable`.
     """
-    x = seed.to(variable.device)
-    for part in (torch.tensor(purpose, device=variable.device), example, step, variable):
-        x = _mixed(x + (part + 1) * _GOLDEN)
+    x = seed
+    for part in (purpose, example, step, variable):
+        x = _mixed(x + (_signed((part + 1) * _GOLDEN % (1 << 64)) if isinstance(part, int) else (part + 1) * _GOLDEN))
     return _shifted(x, 11).double() * 2.0**-53
