@@ -8,7 +8,11 @@ from torch.nn import functional as F
 
 def planes_of(image, known, levels=256):
     """One-hot planes of the known variables and the mask, float32 (B, C * levels + C, H, W)."""
-    return torch.cat([(F.one_hot(image, levels) * known[..., None]).permute(0, 1, 4, 2, 3).flatten(1, 2), known], 1).float()
+    batch, channels, height, width = image.shape
+    planes = torch.zeros(batch, channels * levels + channels, height, width)
+    planes.scatter_(1, image + levels * torch.arange(channels)[:, None, None], known.float())
+    planes[:, channels * levels :] = known
+    return planes
 
 
 class _Planes(torch.nn.Module):

@@ -47,6 +47,7 @@ class IncrementalEngine:
         self.stale[:, -1] = False
         self.marked = np.zeros(self.num_sites + 1, bool)
         self.hole, self.unknown = hole.numpy(), None
+        self.computed = [0] * c.layers  # sites of every layer that the last prediction took
         self.changeable = [self._changeable(layer) for layer in range(c.layers)]
 
     @staticmethod
@@ -114,6 +115,7 @@ class IncrementalEngine:
             chosen = self.marked[site]
             self.marked[needed[-1]] = False
             index, site, channel = index[chosen], site[chosen], channel[chosen]
+        self.computed = [len(sites) for sites in needed]
         for layer, sites in enumerate(needed):
             if len(sites):
                 self.kept[layer].index_copy_(0, self._on_device(sites), self._compute(layer, sites))
