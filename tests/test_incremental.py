@@ -105,7 +105,7 @@ def test_likelihoods_are_the_same(seed):
 
 def test_pictures_that_do_not_fit_together_are_filled_group_by_group(monkeypatch):
     model, image, known, caption, length = next(case for case in map(random_case, range(100)) if len(case[1]) == 3 and case[3] is not None)
-    per_picture = IncrementalEngine.bytes_per_picture(model.config, torch.float64)
+    per_picture = IncrementalEngine.bytes_per_picture(model, image.shape)
     engine = IncrementalEngine(model, image.shape, ~known.flatten(1), caption, length, image.device)
     assert sum(kept[:-1].numel() * 8 for kept in engine.kept) <= 3 * per_picture
     for strategy in ("orderless", "independent_gibbs", "greedy"):

@@ -115,3 +115,9 @@ def test_an_effect_is_decided_only_where_its_interval_excludes_zero():
     assert results.effect([-1.0, -1.1, -0.9])["verdict"] == "less"
     assert results.effect([-1.0, 1.1, 0.3])["verdict"] == "undecided"
     assert results.effect([0.0, 0.0, 0.0])["verdict"] == "undecided"
+
+
+@pytest.mark.parametrize("values", [[1.0], [], [1.0, math.nan], [1.0, math.inf]])
+def test_an_interval_of_too_little_is_refused(values):
+    with pytest.raises(ValueError, match="needs at least two finite numbers"):
+        results.effect(values)

@@ -263,10 +263,20 @@ def nearest_colour(scene, index, picture, hidden):
     return min(COLOURS, key=lambda colour: float(((drawings[colour] - np.asarray(picture, np.float32))[:, where] ** 2).sum()))
 
 
-def main_colour_matches(scene, picture, hidden):
-    """Whether the main object of a scene, in a filled-in picture, has the colour that its caption names; None where it is not hidden."""
-    colour = nearest_colour(scene, scene.main_object, picture, hidden)
-    return None if colour is None else colour == scene.objects[scene.main_object].colour
+def colour_matches(indices, seed, pictures, hidden):
+    """For filled-in pictures of scenes, whether the main object has the colour that the caption names.
+
+    Args:
+        indices, seed: of the scenes; pictures: (N, 3, size, size), levels; hidden: bool (size, size), the hole.
+    Returns:
+        list of bool, for those pictures whose main object the hole reaches.
+    """
+    matches = []
+    for index, picture in zip(indices, pictures):
+        scene = describe(index, seed)
+        colour = nearest_colour(scene, scene.main_object, np.asarray(picture), hidden)
+        matches += [] if colour is None else [colour == scene.objects[scene.main_object].colour]
+    return matches
 
 
 def noise_entropy(clean):

@@ -16,8 +16,13 @@ def check_pictures(model, image, known, caption, caption_length):
         raise ValueError("model: is in training mode, where its batch statistics would mix examples; call model.eval() first")
     if image.dim() != 4 or image.dtype != torch.int64:
         raise ValueError(f"image: {image.dtype} of shape {tuple(image.shape)}; expected int64 (B, C, H, W)")
-    levels = getattr(getattr(model, "config", None), "levels", None)
-    if image.numel() and (image.min() < 0 or (levels and image.max() >= levels)):
+    if image.numel() == 0:
+        raise ValueError(f"image: shape {tuple(image.shape)} holds no picture; expected at least one")
+    config = getattr(model, "config", None)
+    if config is not None and image.shape[1] != config.channels:
+        raise ValueError(f"image: {image.shape[1]} channels; the model was made for {config.channels}")
+    levels = getattr(config, "levels", None)
+    if image.min() < 0 or (levels and image.max() >= levels):
         raise ValueError(f"image: levels from {int(image.min())} to {int(image.max())}; expected 0 to {levels - 1 if levels else 'levels - 1'}")
     if known.shape != image.shape or known.dtype != torch.bool:
         raise ValueError(f"known: {known.dtype} of shape {tuple(known.shape)}; expected bool {tuple(image.shape)}, True where observed")
@@ -25,6 +30,8 @@ def check_pictures(model, image, known, caption, caption_length):
         raise ValueError("caption and caption_length: one is given and the other is not; give both or neither")
     if caption is not None and (caption.dim() != 2 or len(caption) != len(image) or caption_length.shape != (len(image),)):
         raise ValueError(f"caption: shapes {tuple(caption.shape)} and {tuple(caption_length.shape)}; expected ({len(image)}, T) and ({len(image)},)")
+    if caption is not None and (caption_length.min() < 0 or caption_length.max() > caption.shape[1]):
+        raise ValueError(f"caption_length: from {int(caption_length.min())} to {int(caption_length.max())}; expected 0 to {caption.shape[1]}, the width of caption")
 
 
 def check_engine(engine, model):

@@ -45,11 +45,11 @@ def build(name, model, image_shape, hole, caption, caption_length, device):
     return IncrementalEngine(model, image_shape, hole, caption, caption_length, device, dense if name == "auto" else None)
 
 
-def group_size(name, model, batch):
-    """How many of `batch` pictures may be filled together within `MEMORY`."""
+def group_size(name, model, image_shape):
+    """How many of the pictures may be filled together within `MEMORY`."""
     if name == "dense" or not isinstance(model, Inpainter):
-        return max(1, batch)
-    return max(1, MEMORY // IncrementalEngine.bytes_per_picture(model.config, model.head.weight.dtype))
+        return image_shape[0]
+    return max(1, MEMORY // IncrementalEngine.bytes_per_picture(model, image_shape))
 
 
 def turns(engine, rank, num_ranked, alone):

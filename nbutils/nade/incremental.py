@@ -51,10 +51,11 @@ class IncrementalEngine:
         self.changeable = [self._changeable(layer) for layer in range(c.layers)]
 
     @staticmethod
-    def bytes_per_picture(config, dtype):
-        """Memory that a picture's kept activations take."""
-        planes = config.merger_planes if config.merger == "concat" else 0
-        return config.image_size**2 * config.layers * (config.width + planes) * dtype.itemsize
+    def bytes_per_picture(model, image_shape):
+        """Memory that the kept activations of a picture take."""
+        c = model.config
+        planes = c.merger_planes if c.merger == "concat" else 0
+        return image_shape[2] * image_shape[3] * c.layers * (c.width + planes) * model.head.weight.element_size()
 
     def _widths(self):
         return [conv.conv.in_channels for conv in self.model.body] + [(self.model.readout[0] if self.model.config.readout else self.model.head).in_features]

@@ -68,7 +68,7 @@ def conditional_nlls(model, image, known, caption=None, caption_length=None, *, 
     elif ordering == "orderless":
         places = torch.stack([to_rank(torch.randperm(size, generator=generator), size) for _ in range(num_orders)])
     nats, rank = [], []
-    rows = torch.arange(num_orders * len(image)).split(engines.group_size(engine, model, num_orders * len(image)))
+    rows = torch.arange(num_orders * len(image)).split(engines.group_size(engine, model, (num_orders * len(image), *image.shape[1:])))
     for row in rows:  # flat into (num_orders, B)
         example = (row % len(image)).to(image.device)
         words = (None, None) if caption is None else (caption[example], caption_length[example])

@@ -80,7 +80,7 @@ def inpaint(
     check_engine(engine, model)
     seed = uniforms.seed_from(generator if generator is not None else torch.default_generator).cpu()
     parts = []
-    for group in torch.arange(len(image), device=image.device).split(engines.group_size(engine, model, len(image))):
+    for group in torch.arange(len(image), device=image.device).split(engines.group_size(engine, model, image.shape)):
         words = (None, None) if caption is None else (caption[group], caption_length[group])
         run = _Run(model, image[group], known[group].cpu(), *words, engine, temperature, start, seed, int(group[0]))
         if strategy in ("greedy", "antigreedy"):
@@ -100,8 +100,9 @@ def _joined(parts):
 
 
 def _check(strategy, temperature, num_steps, convention, start, frames):
-    for name, value, allowed in (("strategy", strategy, STRATEGIES), ("convention", convention, CONVENTIONS), ("start", start, STARTS)):
-        if isinstance(value, str) and value not in allowed:
+    named = [("strategy", strategy, STRATEGIES)] if isinstance(strategy, str) else []
+    for name, value, allowed in (*named, ("convention", convention, CONVENTIONS), ("start", start, STARTS)):
+        if value not in allowed:
             raise ValueError(f"{name}: {value!r}; expected one of {', '.join(allowed)}")
     if not temperature >= 0:
         raise ValueError(f"temperature: {temperature}; expected a number of at least 0")
@@ -123,8 +124,7 @@ class _Run:
         self.state = image.flatten(1).clone()
         if start != "image":
             index = on_device(_where(self.hole), self.device)
-            noise = (self._uniform(uniforms.START, 0, index) * _levels(model, image, caption, caption_length)).long()
-            self.state.view(-1)[index] = noise if start == "noise" else 0
+            self.state.view(-1)[index] = (self._uniform(uniforms.START, 0, index) * _levels(model, image, caption, caption_length)).long() if start == "noise" else 0
         self.noted_unknown, self.noted_entropy = self.hole, torch.zeros(self.hole.shape, device=self.device)
 
     def _uniform(self, purpose, step, index):
@@ -142,8 +142,9 @@ class _Run:
     def in_order(self, rank, frames):
         """Ancestral sampling in an order that does not depend on values: position of every variable (B, V), V outside the hole."""
         watch = _Watch(self, self.sizes, frames)
-        framed = torch.zeros_like(self.hole)
-        framed.scatter_(1, (watch.steps.T - 1).clamp(min=0), watch.steps.T > 0)  # by position in the order
+        framed = torch.zeros_like(self.hole)  # by position in the order
+        frame, example = (watch.steps > 0).nonzero(as_tuple=True)
+        framed[example, watch.steps[frame, example] - 1] = True
         turn = engines.turns(self.engine, rank, self.sizes, framed)
         position = rank.argsort(1)  # the variable at every position
         watch.moments = torch.where(watch.steps > 0, turn.gather(1, position).gather(1, (watch.steps.T - 1).clamp(min=0)).T + 1, 0)

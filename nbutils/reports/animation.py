@@ -23,7 +23,7 @@ def gif(frames, milliseconds=120, hold=1500):
     images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     file = io.BytesIO()
     durations = [milliseconds] * (len(images) - 1) + [hold]
-    images[0].save(file, "GIF", save_all=True, append_images=images[1:], loop=0, duration=durations, optimize=False, disposal=1)
+    images[0].save(file, "GIF", save_all=True, append_images=images[1:], loop=0, duration=durations, optimize=False, disposal=1, palette=bytes(palette.getpalette()))
     return file.getvalue()
 
 

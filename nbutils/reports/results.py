@@ -17,15 +17,20 @@ def interval(values):
         values: at least two numbers.
     Returns:
         (mean, half-width), floats.
+    Raises:
+        ValueError: fewer than two values, or one that is NaN or infinite.
     """
     values = np.asarray(values, np.float64).ravel()
+    if len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"values: {values}; an interval needs at least two finite numbers")
     return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
 
 
 def effect(differences):
-    """A paired difference: `mean`, the `half` width of its 95% interval, and `verdict`: more, less, or undecided where the interval holds 0."""
+    """A paired difference: `mean`, the `half` width of its 95% interval, the number `n` of pairs, and `verdict`: more, less, or undecided
+    where the interval holds 0."""
     mean, half = interval(differences)
-    return {"mean": mean, "half": half, "verdict": "undecided" if abs(mean) <= half else "more" if mean > 0 else "less"}
+    return {"mean": mean, "half": half, "n": len(differences), "verdict": "undecided" if abs(mean) <= half else "more" if mean > 0 else "less"}
 
 
 def save(reports, notebook, numbers, findings):
