@@ -20,6 +20,9 @@ def smooth_functions(levels, count):
     return torch.cos(math.pi * place[:, None] * frequency) / frequency.sqrt()
 
 
+_SCRATCH = 1 << 22  # numbers; larger scratch memory is returned to the system after every use, and getting it back costs more than the work
+
+
 class _LookUp(torch.autograd.Function):
     """The sum over taps and channels of table rows. Written out because the backward pass of an embedding bag over every tap is
     several times slower: here each pixel's gradients for all taps lie side by side and are added to the rows at once."""
@@ -48,10 +51,12 @@ class _LookUp(torch.autograd.Function):
         before, after = padding(ctx.kernel_size)
         padded = F.pad(gradient, (0, 0, after, before, after, before))
         windows = padded.unfold(1, ctx.kernel_size, 1).unfold(2, ctx.kernel_size, 1)  # (B, H, W, width, k, k), a view, last tap first
-        at_pixel = windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, taps * channels_out)
         rows = gradient.new_zeros(length + 1, taps * channels_out)
-        for channel in range(index.shape[3]):
-            rows.index_add_(0, index[..., channel].reshape(-1), at_pixel)
+        pictures = max(1, _SCRATCH // windows[0].numel())
+        for part, code in zip(windows.split(pictures), index.split(pictures)):
+            at_pixel = part.permute(0, 1, 2, 4, 5, 3).reshape(-1, taps * channels_out)
+            for channel in range(index.shape[3]):
+                rows.index_add_(0, code[..., channel].reshape(-1), at_pixel)
         return rows[:-1].view(length, taps, channels_out).flip(1).transpose(0, 1), None, None
 
 
