@@ -68,6 +68,11 @@ def load(path):
     return tensors, description
 
 
+def part(tensors, name):
+    """Those of a checkpoint's tensors that stand under `name`: "model", "best" (where it was kept) or "optimizer"."""
+    return {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
+
+
 def load_inpainter(path):
     """The model of a checkpoint, in evaluation mode, and the vocabulary it reads captions with.
 
@@ -79,5 +84,5 @@ def load_inpainter(path):
         raise CheckpointError(f"{path}: holds a {description.get('model')}, expected an Inpainter")
     config = description["config"]
     model = Inpainter(InpainterConfig(**config | {"merge_layers": tuple(config["merge_layers"])}))
-    model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    model.load_state_dict(part(tensors, "model"))
     return model.eval(), Vocabulary(tuple(description["vocabulary"]))

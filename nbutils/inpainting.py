@@ -38,4 +38,4 @@ def fit(name, splits, folder, *, config, task, settings, begin_with=None):
         "name": name, "model": "Inpainter", "config": vars(model.config), "vocabulary": splits.vocabulary.words, "data": splits.description,
         "task": task.choices, "begin_with": Path(begin_with).parent.name if begin_with else None,
     }  # fmt: skip
-    return model, train(model, task, settings, folder, description)
+    return model, train(model, task, settings, folder, description, unrelated=("data/digits", "pixelrnn/", "digit_models"))

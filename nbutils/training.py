@@ -22,14 +22,15 @@ from tqdm import tqdm
 from . import checkpoints
 from .files import source_digest, write_text
 
-SCHEDULES = ("plateau", "cosine")
+SCHEDULES = ("plateau", "cosine", "constant")
 PRECISIONS = ("32-true", "bf16-mixed", "64-true")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """How to train: Adam, with the learning rate divided by 10 on a plateau, or falling along a cosine over the run's steps.
+    """How to train: Adam, with the learning rate divided by 10 on a plateau, falling along a cosine over the run's steps, or constant.
 
+    `beta2`: how long Adam remembers squared gradients. `keep_best`: end with the weights of the lowest validation loss, not the last.
     `patience`: steps without improvement of the validation loss, median-filtered over 10 validations, before a division.
     `clip_norm`: largest gradient norm, infinite for none. `precision`: "bf16-mixed" runs the convnet in bfloat16.
 
@@ -40,18 +41,22 @@ class TrainingSettings:
     steps: int
     batch_size: int = 20
     learning_rate: float = 1e-3
+    beta2: float = 0.99
     schedule: str = "plateau"
     patience: int = 1000
     clip_norm: float = math.inf
     precision: str = "32-true"
     validate_every: int = 100
     checkpoint_every: int = 500
+    keep_best: bool = False
     seed: int = 0
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "patience", "validate_every", "checkpoint_every", "learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: {getattr(self, name)!r}; expected a positive number")
+        if not 0 < self.beta2 < 1:
+            raise ValueError(f"beta2: {self.beta2!r}; expected a number between 0 and 1")
         for name, allowed in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
@@ -74,7 +79,9 @@ class MedianPlateau:
 
 
 def learning_rate(settings, step, divisions):
-    """The learning rate of a step: a linear rise over the first 50 steps, then the plateau's divisions or the cosine's fall."""
+    """The learning rate of a step: constant, or a linear rise over the first 50 steps, then the plateau's divisions or the cosine's fall."""
+    if settings.schedule == "constant":
+        return settings.learning_rate
     rise = min(1.0, (step + 1) / 50)
     if settings.schedule == "plateau":
         return settings.learning_rate * rise * 0.1**divisions
@@ -99,7 +106,7 @@ class TrainingRun:
         return [row[name] for row in self.metrics]
 
 
-def train(model, task, settings, folder, description):
+def train(model, task, settings, folder, description, unrelated=()):
     """Train `model` in place, or resume or reuse the training that `folder` holds.
 
     Args:
@@ -108,6 +115,7 @@ def train(model, task, settings, folder, description):
         settings: TrainingSettings.
         folder: a sub-folder named by what is trained, how and with what code is made in it, so nothing else ever meets this checkpoint.
         description: dict that JSON can hold: what is trained (`model`, `config`, `vocabulary`, data ...).
+        unrelated: places in this package whose code has no part in this training, besides the reports.
     Returns:
         TrainingRun; the model is left in evaluation mode on the CPU.
     Raises:
@@ -119,11 +127,11 @@ def train(model, task, settings, folder, description):
 
     rank_zero.log.setLevel(logging.WARNING)  # it announces the precision at every start
 
-    identity = json.dumps([description, asdict(settings), source_digest(("cli", "__main__", "reports/"))], sort_keys=True, default=str)
+    identity = json.dumps([description, asdict(settings), source_digest(("cli", "__main__", "reports/", *unrelated))], sort_keys=True, default=str)
     folder = Path(folder) / hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
     state = _State(folder, settings, description)
     fabric = Fabric(accelerator="auto", devices=1, precision=settings.precision)
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=True)
     wrapped, wrapped_optimizer = fabric.setup(model.to(memory_format=torch.channels_last), optimizer)
     state.restore(model, optimizer)
     bar = tqdm(total=settings.steps, initial=state.step, desc=str(description.get("name", "training")), file=sys.stdout, mininterval=2, dynamic_ncols=False, ncols=84)
@@ -151,11 +159,15 @@ def train(model, task, settings, folder, description):
             scores = task.validate(wrapped)
             state.plateau.update(state.step, scores["loss"])
             state.record(scores, optimizer, norm, model)
+            if settings.keep_best and scores["loss"] == min(state.column("valid_loss")):
+                state.best = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
             bar.set_postfix({"train": f"{state.metrics[-1]['train_loss']:.3f}", "valid": f"{scores['loss']:.3f}"}, refresh=False)
         if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
             state.save(model, optimizer)
     bar.close()
     model.cpu().eval()
+    if settings.keep_best:
+        model.load_state_dict(state.best)
     return TrainingRun(state.metrics, state.path)
 
 
@@ -167,6 +179,7 @@ class _State:
         self.path = folder / "checkpoint.safetensors"
         self.step = self.saved_step = 0
         self.seconds = 0.0
+        self.best = {}  # the weights of the lowest validation loss, where they are kept
         self.losses, self.metrics = [], []  # training losses since the last validation; a row per validation
         self.plateau = MedianPlateau(settings.patience)
 
@@ -184,8 +197,12 @@ class _State:
         self.metrics.append(row | {f"valid_{name}": value for name, value in scores.items()})
         self.losses = []
 
+    def column(self, name):
+        return [row[name] for row in self.metrics]
+
     def save(self, model, optimizer):
         tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         for number, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
         progress = {"step": self.step, "seconds": self.seconds, "losses": self.losses, "metrics": self.metrics, "plateau": vars(self.plateau)}
@@ -201,7 +218,8 @@ class _State:
         self.step = self.saved_step = progress["step"]
         self.seconds, self.losses, self.metrics = progress["seconds"], progress["losses"], progress["metrics"]
         vars(self.plateau).update(progress["plateau"])
-        model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")})
+        model.load_state_dict(checkpoints.part(tensors, "model"))
+        self.best = checkpoints.part(tensors, "best")
         parameters, moments = list(model.parameters()), {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):

@@ -25,6 +25,33 @@ def chart(rows=1, columns=1, size=(7.0, 3.2)):
     return plt.subplots(rows, columns, figsize=size)
 
 
+def smoothed(values, weight=0.5):
+    """An exponential moving average that begins without a bias, as TensorBoard draws it: entry n weighs its predecessors by weight, weight^2 ..."""
+    averages, total, scale = [], 0.0, 0.0
+    for value in values:
+        total, scale = weight * total + (1 - weight) * value, weight * scale + (1 - weight)
+        averages.append(total / scale)
+    return averages
+
+
+def curve(axis, steps, values, label, colour, style="-"):
+    """Draw a trace smoothed by one half over its own shadow."""
+    axis.plot(steps, values, style, color=colour, alpha=0.25, linewidth=1)
+    axis.plot(steps, smoothed(values), style, color=colour, label=label, linewidth=1.5)
+
+
+def contact_sheet(pictures, columns, gap=2, shade=160):
+    """Pictures uint8 (N, H, W) in one, row by row with grey gaps: uint8 (1, height, width)."""
+    pictures = np.asarray(pictures, np.uint8)
+    count, height, width = pictures.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), shade, np.uint8)
+    for number, picture in enumerate(pictures):
+        top, left = number // columns * (height + gap), number % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet[None]
+
+
 def data_uri(content, kind):
     """Bytes as a `data:` address of the media type `kind`."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

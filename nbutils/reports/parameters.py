@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from ..data.digits import SOURCES as DIGIT_SOURCES
 from ..data.sources import photos_folder
 from ..nade.inpainter import KINDS, MERGERS
 from ..nade.losses import LOSSES, WEIGHTINGS
@@ -20,7 +21,8 @@ _LEAST = {
     "image_size": 8, "hole_size": 1, "num_train": 1, "num_valid": 1, "seed": 0, "steps": 1, "batch_size": 2, "width": 1, "layers": 1,
     "kernel_size": 1, "reader_size": 2, "reader_kernel": 1, "validate_every": 1, "num_pictures": 1, "num_masks": 2, "gibbs_steps": 1,
     "caption_dropout": 0, "scored_variables": 1, "start_steps": 1, "readout": 0, "learning_rate": 1e-12, "emd_steps": 1, "num_samples": 2, "num_scored": 2,
-    "num_orders": 2, "schedule_steps": 1, "num_levels": 2,
+    "num_orders": 2, "schedule_steps": 1, "num_levels": 2, "num_test": 10, "repeat_size": 2, "repeat_steps": 1, "num_seeds": 1,
+    "chrono_learning_rate": 1e-12, "chrono_steps": 1, "chrono_batch_size": 2, "classifier_steps": 1, "lengths": 1, "patch_sizes": 1, "num_searched": 1,
 }  # fmt: skip
 _CHOICES = {
     "kind": KINDS, "merger": MERGERS, "loss": tuple(LOSSES), "weighting": WEIGHTINGS, "mask": MASKS, "schedule": SCHEDULES, "precision": PRECISIONS,
@@ -136,6 +138,8 @@ def check(**parameters):
         raise ParameterError(f"hole_size: a hole of {hole} x {hole} does not fit into pictures of {size} x {size}")
     if parameters.get("data", "scenes") != "scenes":
         photos_folder(parameters["data"])
+    if parameters.get("digit_data", "mnist") not in DIGIT_SOURCES and not Path(parameters["digit_data"]).is_dir():
+        raise ParameterError(f"digit_data: {parameters['digit_data']!r}; expected {' or '.join(DIGIT_SOURCES)}, or an existing folder of IDX files")
 
 
 def _typed(notebook, name, value, default):

@@ -1,0 +1,213 @@
+"""Handwritten digits: MNIST from its four IDX files, or scikit-learn's small digits, which need no download.
+
+Pictures are uint8 (N, H, W), ink bright. Models read them as sequences of pixels, row by row.
+"""
+
+import gzip
+import hashlib
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+SOURCES = ("embedded", "mnist")
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+# MD5 of the files as the mirrors serve them, compressed.
+FILES = {
+    "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte": "d53e105ee54ea40749a09fcbcd1e9432",
+    "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
+    "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
+}
+_HOW = "set NBUTILS_DATA to a folder that holds mnist/ with the four IDX files (plain or .gz), or connect to the network once"
+
+
+class DigitsError(ValueError):
+    """A file of digits that cannot be used or had; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Pictures, uint8 (N, H, W), and their labels, int64 (N,)."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, chosen):
+        """The digits `chosen`, a slice or a tensor of indices."""
+        return Digits(self.images[chosen], self.labels[chosen])
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What to train on, what to select models by, what to report, and a sentence that says what the data is."""
+
+    train: Digits
+    valid: Digits
+    test: Digits
+    description: str
+
+
+def load(source, *, image_size=28, num_train=None, num_valid=None, num_test=None):
+    """Load digits, split for training.
+
+    Args:
+        source: "embedded", scikit-learn's 1,797 digits of 8 x 8 pixels and 17 levels, enlarged: 1,200 / 300 / 297, mixed; "mnist", its
+            55,000 / 5,000 / 10,000 in the order of the files (see `find_mnist`; one in twelve of the first 60,000 is held out); or the path of a folder with the four IDX files.
+        image_size: side of the pictures, pixels; they are resized with a box or a cubic filter.
+        num_train, num_valid, num_test: at most so many of each, the first; None for all.
+    Returns:
+        Splits.
+    Raises:
+        DigitsError: no such source, an impossible number, or files that cannot be used.
+    """
+    for name, value in (("image_size", image_size), ("num_train", num_train), ("num_valid", num_valid), ("num_test", num_test)):
+        if value is not None and value < 1:
+            raise DigitsError(f"{name}: {value}; expected at least 1")
+    if source == "embedded":
+        images, labels = _embedded()
+        parts, where = (slice(0, 1200), slice(1200, 1500), slice(1500, None)), "scikit-learn's handwritten digits (8 x 8, enlarged)"
+        splits = [(images[part], labels[part]) for part in parts]
+    else:
+        train, test = read_mnist(find_mnist() if source == "mnist" else source)
+        first = len(train[1]) - len(train[1]) // 12
+        splits, where = [(train[0][:first], train[1][:first]), (train[0][first:], train[1][first:]), test], "MNIST"
+    cut = zip(splits, (num_train, num_valid, num_test))
+    train, valid, test = (Digits(torch.from_numpy(_resized(images[:count], image_size)), torch.from_numpy(labels[:count].astype(np.int64))) for (images, labels), count in cut)
+    text = f"{where}: {len(train):,} to train on, {len(valid):,} to select models by, {len(test):,} to report, {image_size} x {image_size} pixels."
+    return Splits(train, valid, test, text[0].upper() + text[1:])
+
+
+def grey(digits):
+    """The pictures as sequences, row by row: float32 (N, H W), 0 paper, 1 ink."""
+    return digits.images.flatten(1).float() / 255
+
+
+def binarise(digits, threshold=0.5):
+    """The pictures as sequences of 0 and 1, float32 (N, H W): 1 where the grey level is above `threshold`."""
+    return (grey(digits) > threshold).float()
+
+
+def read_idx(path):
+    """An IDX file of unsigned bytes, plain or gzip.
+
+    Returns:
+        uint8 array of the shape that the file states.
+    Raises:
+        DigitsError: not such a file, of another type, cut short or too long; the message names it.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DigitsError(f"{path}: cannot be read ({error}); fetch the file again") from None
+    if len(content) < 4 or content[:2] != b"\0\0" or not content[3]:
+        raise DigitsError(f"{path}: begins with {content[:4]!r}; expected an IDX file, which begins with two zero bytes, a type and a number of dimensions")
+    if content[2] != 8:
+        raise DigitsError(f"{path}: its type is 0x{content[2]:02x}; expected 0x08, unsigned bytes")
+    start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise DigitsError(f"{path}: cut short within its header of {start} bytes; fetch the file again")
+    shape = struct.unpack(f">{content[3]}I", content[4:start])
+    size = int(np.prod(shape, dtype=object))
+    if len(content) - start != size:
+        raise DigitsError(f"{path}: holds {len(content) - start:,} bytes of data; its header {shape} asks for {size:,}; fetch the file again")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def read_mnist(folder):
+    """The four IDX files of a folder.
+
+    Returns:
+        (images, labels) to train on and (images, labels) to test: uint8 (60000, 28, 28), (60000,), (10000, 28, 28), (10000,).
+    Raises:
+        DigitsError: a file is missing, cannot be read, or does not fit to the others.
+    """
+    arrays = []
+    for name in FILES:
+        paths = [path for path in (Path(folder) / name, Path(folder) / f"{name}.gz") if path.is_file()]
+        if not paths:
+            raise DigitsError(f"{Path(folder) / name}: neither it nor {name}.gz is there; {_HOW}")
+        arrays.append(read_idx(paths[0]))
+        if arrays[-1].ndim != (3 if "images" in name else 1):
+            raise DigitsError(f"{paths[0]}: has {arrays[-1].ndim} dimension(s); expected {3 if 'images' in name else 1}")
+        if "labels" in name and (len(arrays[-1]) != len(arrays[-2]) or arrays[-1].max(initial=0) > 9):
+            raise DigitsError(f"{paths[0]}: {len(arrays[-1]):,} labels up to {arrays[-1].max(initial=0)}; expected {len(arrays[-2]):,} between 0 and 9")
+    return (arrays[0], arrays[1]), (arrays[2], arrays[3])
+
+
+def find_mnist(mirrors=MIRRORS):
+    """The folder of MNIST: `mnist` in the folder that NBUTILS_DATA names, or else a cache that is filled from the network, once.
+
+    Raises:
+        DigitsError: no mirror gives a file with the right checksum; the message says what each said and what to do.
+    """
+    import pooch  # takes a while to import, which only a download should pay
+
+    root = os.environ.get("NBUTILS_DATA")
+    if root and (Path(root) / "mnist").is_dir():
+        return Path(root) / "mnist"
+    folder = Path(os.environ.get("NBUTILS_CACHE") or pooch.os_cache("nbutils")) / "mnist"
+    for name, md5 in FILES.items():
+        said = []
+        for mirror in mirrors:
+            try:
+                pooch.retrieve(f"{mirror}{name}.gz", f"md5:{md5}", fname=f"{name}.gz", path=folder, downloader=pooch.HTTPDownloader(timeout=10))
+                break
+            except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong checksum is a ValueError
+                said.append(f"{mirror}: {' '.join(str(error).split())[:160]}")
+        else:
+            raise DigitsError(f"{name}.gz: not to be had: {'; '.join(said)}. Instead, {_HOW}")
+    return folder
+
+
+def read_static(path):
+    """Statically binarised MNIST (Salakhutdinov and Murray 2008), as density estimators are compared on.
+
+    Args:
+        path: .npz file with the arrays `train`, `valid` and `test`, whose rows are 784 bits packed with `numpy.packbits`.
+    Returns:
+        dict from split to float32 (N, 784) of 0 and 1.
+    Raises:
+        DigitsError: not such a file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            packed = {split: file[split] for split in ("train", "valid", "test")}
+    except (OSError, ValueError, KeyError, EOFError, zlib.error) as error:
+        raise DigitsError(f"{path}: not statically binarised MNIST ({' '.join(str(error).split())}); expected arrays train, valid and test of packed bits") from None
+    for split, rows in packed.items():
+        if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != 98:
+            raise DigitsError(f"{path}: {split} is {rows.dtype} {rows.shape}; expected uint8 (N, 98), 784 bits to a row")
+    return {split: torch.from_numpy(np.unpackbits(rows, axis=1).astype(np.float32)) for split, rows in packed.items()}
+
+
+def _embedded():
+    from sklearn.datasets import load_digits  # takes a second to import
+
+    bunch = load_digits()
+    order = np.random.default_rng(0).permutation(len(bunch.target))  # the file goes by writer
+    return np.rint(bunch.images[order] * (255 / 16)).astype(np.uint8), bunch.target[order]
+
+
+def _resized(images, size):
+    """uint8 (N, H, W) at another side: means over boxes when smaller, cubic when larger."""
+    if images.shape[1:] == (size, size):
+        return np.array(images)
+    kind = Image.Resampling.BOX if size < images.shape[1] else Image.Resampling.BICUBIC
+    return np.stack([np.asarray(Image.fromarray(image).resize((size, size), kind)) for image in images])
+
+
+def fingerprint(digits):
+    """A short hash of pictures and labels, for descriptions of trainings."""
+    return hashlib.blake2b(digits.images.numpy().tobytes() + digits.labels.numpy().tobytes(), digest_size=6).hexdigest()

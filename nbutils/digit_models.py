@@ -1,0 +1,115 @@
+"""Trains models of digits, as many at a time as there are processor cores, each on one: what the notebooks of part B have in common."""
+
+import os
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+import joblib
+import torch
+from tqdm import tqdm
+
+from . import checkpoints
+from .data import digits
+from .pixelrnn.models import PixelClassifier, PixelPredictor, RecurrentConfig, WholeImageClassifier
+from .pixelrnn.objective import ClassificationTask, PredictionTask
+from .training import TrainingSettings, train
+
+MODELS = ("classifier", "predictor", "whole image")
+_UNRELATED = ("nade/", "inpainting", "pixelrnn/inpainting", "data/scenes", "data/captions", "data/photos", "data/sources")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training.
+
+    Args:
+        name: what tables and curves call it.
+        model: "classifier", "predictor" or "whole image".
+        config: arguments of `RecurrentConfig`, with `batch_norm` for a classifier; of `WholeImageClassifier` for that.
+        data: arguments of `digits.load`.
+        settings: TrainingSettings; its seed also draws the initial weights.
+        binary: whether a classifier reads binarised pixels; a predictor always does.
+        num_scored: pictures in a validation.
+    """
+
+    name: str
+    model: str
+    config: dict
+    data: dict
+    settings: TrainingSettings
+    binary: bool = False
+    num_scored: int = 800
+
+
+def build(model, config):
+    """A new model of the kinds that a `Job` names."""
+    if model == "whole image":
+        return WholeImageClassifier(**config)
+    config = dict(config)
+    batch_norm = config.pop("batch_norm", True)
+    return PixelClassifier(RecurrentConfig(**config), batch_norm) if model == "classifier" else PixelPredictor(RecurrentConfig(**config))
+
+
+def fit(job, folder):
+    """Train, go on with, or take up the finished training of a job.
+
+    Returns:
+        TrainingRun; `load` reads its checkpoint.
+    """
+    splits = digits.load(**job.data)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.settings.seed)
+        model = build(job.model, job.config)
+    if job.model == "predictor":
+        task = PredictionTask(pixels=digits.binarise(splits.train), held_out_pixels=digits.binarise(splits.valid), num_scored=job.num_scored)
+    else:
+        read = digits.binarise if job.binary else digits.grey
+        parts = dict(pixels=read(splits.train), labels=splits.train.labels, held_out_pixels=read(splits.valid), held_out_labels=splits.valid.labels)
+        task = ClassificationTask(**parts, num_scored=job.num_scored)
+    content = [digits.fingerprint(splits.train), digits.fingerprint(splits.valid)]
+    description = {"name": job.name, "model": job.model, "config": job.config, "data": content, "binary": job.binary, "num_scored": job.num_scored}
+    return train(model, task, job.settings, folder, description, unrelated=_UNRELATED)
+
+
+def fit_all(jobs, folder):
+    """`fit` several jobs: on a CPU as many at a time as there are cores, one thread each, which for recurrent nets beats one job on all cores.
+
+    Returns:
+        the models in evaluation mode and their TrainingRuns, two dicts by name of the job.
+    """
+    if torch.accelerator.is_available():
+        finished = (fit(job, folder) for job in jobs)
+    else:
+        workers = joblib.Parallel(min(len(jobs), joblib.cpu_count()), return_as="generator", inner_max_num_threads=1, backend="loky")
+        finished = workers(joblib.delayed(_fit_in_worker)(job, folder) for job in jobs)
+    runs = dict(zip((job.name for job in jobs), tqdm(finished, total=len(jobs), desc="trainings", file=sys.stdout, ncols=84)))
+    return {name: load(run.checkpoint) for name, run in runs.items()}, runs
+
+
+def _fit_in_worker(job, folder):
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    return fit(job, folder)
+
+
+def _end_with(parent):
+    """End this worker when its parent has been killed, so that nothing trains on unseen, into folders that a new run uses."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def load(path):
+    """The model of a checkpoint, with its best weights where they were kept, in evaluation mode.
+
+    Raises:
+        CheckpointError: as `checkpoints.load`, or the checkpoint is of another kind of model.
+    """
+    tensors, description = checkpoints.load(path)
+    if description.get("model") not in MODELS:
+        raise checkpoints.CheckpointError(f"{path}: holds a {description.get('model')}, expected one of {', '.join(MODELS)}")
+    model = build(description["model"], description["config"])
+    model.load_state_dict(checkpoints.part(tensors, "best") or checkpoints.part(tensors, "model"))
+    return model.eval()

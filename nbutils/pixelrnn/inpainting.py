@@ -1,0 +1,215 @@
+"""Filling in pixels with a `PixelPredictor`: samples of what comes next, and the exact distribution over fillings of a patch anywhere.
+
+Hidden states are carried from pixel to pixel. Pictures that begin alike, be they candidates for one hole or different digits under the same
+blank rows, are read once as far as they are alike.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from .models import START
+
+_PRUNE_EVERY = 28  # pixels between two looks at which beginnings can still win, besides those at missing pixels
+_ROWS = 512  # pictures read side by side: as many as keep a step's memory within a core's cache
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Samples of the pixels after a prefix: `values`, float (S, N, K) of 0 and 1, and `probabilities`, of ink given each sample's own past."""
+
+    values: torch.Tensor
+    probabilities: torch.Tensor
+
+
+@torch.no_grad()
+def sample_next(model, pixels, first, count, *, num_samples, generator):
+    """Sample the pixels from `first` on, each given all before it.
+
+    The first k of `count` pixels are a sample of k pixels, so one call serves every shorter length.
+
+    Args:
+        model: PixelPredictor in evaluation mode.
+        pixels: float (N, T) of 0 and 1; those from `first` on are not looked at.
+        first: position of the first hidden pixel.
+        count: how many to sample, K.
+        num_samples: samples per picture, S.
+        generator: torch.Generator.
+    Returns:
+        Continuation.
+    Raises:
+        ValueError: positions outside the picture, or a model in training mode.
+    """
+    _check(model)
+    if not 0 <= first < first + count <= pixels.shape[1]:
+        raise ValueError(f"first, count: pixels {first} to {first + count - 1}; expected some within 0 to {pixels.shape[1] - 1}")
+    before = torch.cat([pixels.new_full((len(pixels), 1), START), pixels[:, :first]], 1)
+    logits, state = _read(model, before)
+    logits, state = logits[:, -1].repeat(num_samples), _of_rows(state, torch.arange(len(pixels)).repeat(num_samples))
+    uniform = torch.rand(count, len(logits), generator=generator)
+    values, probabilities = [], []
+    for step in range(count):
+        probabilities.append(logits.sigmoid())
+        values.append((uniform[step] < probabilities[-1]).to(pixels))
+        if step + 1 < count:
+            logits, state = model(values[-1][:, None], state)
+            logits = logits[:, 0]
+    shape = (num_samples, len(pixels), count)
+    return Continuation(torch.stack(values, 1).view(shape), torch.stack(probabilities, 1).view(shape))
+
+
+def fillings(count):
+    """All fillings of `count` binary pixels: float (2^count, count), the first pixel the most significant bit."""
+    return torch.tensor([[code >> (count - 1 - bit) & 1 for bit in range(count)] for code in range(2**count)], dtype=torch.float32)
+
+
+@torch.no_grad()
+def filling_nlls(model, pixels, missing):
+    """Negative log-likelihood, nats per whole picture, of every filling of every picture's missing pixels.
+
+    The posterior over the fillings is its softmax with the sign turned: p(filling | all other pixels).
+
+    Args:
+        model: PixelPredictor in evaluation mode.
+        pixels: float (N, T) of 0 and 1; the missing ones are not looked at.
+        missing: int64 (N, k), positions in each picture.
+    Returns:
+        float64 (N, 2^k), in the order of `fillings`.
+    Raises:
+        ValueError: a position outside the picture or twice in it, or a model in training mode.
+    """
+    count = _check_missing(model, pixels, missing)
+    whole = pixels[:, None].repeat(1, 2**count, 1)
+    whole.scatter_(2, missing[:, None].expand(-1, 2**count, -1), fillings(count).to(pixels).expand(len(pixels), -1, -1))
+    return shared_prefix_nll(model, whole.flatten(0, 1)).view(len(pixels), 2**count)
+
+
+@torch.no_grad()
+def shared_prefix_nll(model, pixels):
+    """Negative log-likelihood of whole pictures, nats: float (M, T) of 0 and 1 -> float64 (M,).
+
+    Sorted, pictures with a common beginning lie side by side, so a step reads as many rows as there are different beginnings. They go in
+    blocks of `_ROWS`, and only what the last of a block shares with the first of the next is read again.
+    """
+    order = torch.from_numpy(np.lexsort(pixels.numpy().T[::-1]).copy())
+    nll = torch.cat([_block_nll(model, block) for block in pixels[order].split(_ROWS)])
+    return torch.empty_like(nll).scatter_(0, order, nll)
+
+
+def _block_nll(model, pixels):
+    """`shared_prefix_nll` of sorted pictures."""
+    rows, length = pixels.shape
+    differs = pixels[1:] != pixels[:-1]
+    splits = torch.cat([torch.zeros(1, dtype=torch.long), torch.where(differs.any(1), differs.int().argmax(1), length)])  # first pixel unlike the row above
+    times = [*splits[1:].unique().tolist(), length] if rows > 1 else [length]
+    times = sorted({time for time in times if time <= length} | {length})
+    representatives = torch.zeros(1, dtype=torch.long)  # a picture for every beginning up to `time`
+    logits, state = model(pixels.new_full((1, 1), START))
+    nll, time = torch.zeros(1, dtype=torch.float64), 0
+    logits = logits[:, -1]
+    for until in times:
+        if until > time:  # the pixels before `until` are the same for all that a representative stands for
+            seen = pixels[representatives, time:until]
+            following, state = model(seen, state)
+            predicted = torch.cat([logits[:, None], following[:, :-1]], 1)
+            nll += binary_cross_entropy_with_logits(predicted, seen, reduction="none").double().sum(1)
+            logits, time = following[:, -1], until
+        new = (splits <= until).nonzero()[:, 0] if until < length else representatives
+        parents = torch.searchsorted(representatives, new, right=True) - 1
+        logits, state, nll, representatives = logits[parents], _of_rows(state, parents), nll[parents], new
+    return nll[torch.searchsorted(representatives, torch.arange(rows), right=True) - 1]
+
+
+@dataclass(frozen=True)
+class MostProbable:
+    """A most probable filling, float (k,), its picture's `nll` in nats, and the pixels read, beside those that trying all would read."""
+
+    filling: torch.Tensor
+    nll: float
+    pixels_read: int
+    pixels_all: int
+
+
+@torch.no_grad()
+def most_probable(model, pixels, missing, *, beam=16):
+    """The exactly most probable filling of one picture's missing pixels, by branch and bound over prefixes.
+
+    A beam search gives a filling and with it a bound: no part of a picture has a negative cost, so a beginning that already costs more than
+    the whole picture of the bound cannot be part of a better one. Ties go to the beam's, then to the first of `fillings`.
+
+    Args:
+        model: PixelPredictor in evaluation mode.
+        pixels: float (T,) of 0 and 1.
+        missing: int64 (k,), positions.
+        beam: how many beginnings the beam search keeps.
+    Returns:
+        MostProbable.
+    Raises:
+        ValueError: as `filling_nlls`.
+    """
+    _check_missing(model, pixels[None], missing[None])
+    missing = missing.sort()
+    guess, bound, read = _best(model, pixels, missing.values, lambda nll: nll.topk(min(beam, len(nll)), largest=False).indices.sort().values)
+    found, nll, more = _best(model, pixels, missing.values, lambda nll: (nll < bound).nonzero()[:, 0])
+    filling = guess if found is None else found
+    length, count = len(pixels), len(missing.values)
+    return MostProbable(filling[missing.indices.argsort()], min(bound, nll), read + more, length * 2**count)
+
+
+def _best(model, pixels, missing, keep):
+    """Search breadth first; before every missing pixel, and now and then, go on with the beginnings that `keep` chooses by their cost.
+
+    Returns:
+        the best filling (None where nothing was kept), its cost (infinite), and the number of pixels read.
+    """
+    holes, length = set(missing.tolist()), len(pixels)
+    stops = sorted(holes - {0} | {*range(int(missing[0]) + _PRUNE_EVERY, length, _PRUNE_EVERY), length})
+    chosen, nll = torch.zeros(1, 0), torch.zeros(1, dtype=torch.float64)
+    logits, state = model(pixels.new_full((1, 1), START))
+    read, time = 0, 0
+    for stop in stops:
+        if time in holes:
+            rows = torch.arange(2 * len(nll)) // 2
+            chosen, nll, logits, state = torch.cat([chosen[rows], torch.tensor([0.0, 1.0]).repeat(len(nll))[:, None]], 1), nll[rows], logits[rows], _of_rows(state, rows)
+        seen = pixels[time:stop].repeat(len(nll), 1)
+        if time in holes:
+            seen[:, 0] = chosen[:, -1]
+        following, state = _read(model, seen, state)
+        nll = nll + binary_cross_entropy_with_logits(torch.cat([logits, following[:, :-1]], 1), seen, reduction="none").double().sum(1)
+        read, time = read + seen.numel(), stop
+        kept = keep(nll)
+        chosen, nll, logits, state = chosen[kept], nll[kept], following[kept, -1:], _of_rows(state, kept)
+        if not len(nll):
+            return None, float("inf"), read
+    best = nll.argmin()
+    return chosen[best], float(nll[best]), read
+
+
+def _read(model, pixels, state=None):
+    """The model on many rows, some at a time."""
+    parts = [model(part, None if state is None else _of_rows(state, slice(at, at + _ROWS))) for at, part in zip(range(0, len(pixels), _ROWS), pixels.split(_ROWS))]
+    states = [part[1] for part in parts]
+    joined = tuple(torch.cat(kind, 1) for kind in zip(*states)) if isinstance(states[0], tuple) else torch.cat(states, 1)
+    return torch.cat([part[0] for part in parts]), joined
+
+
+def _of_rows(state, rows):
+    """The state of some rows: (layers, B, units), or a pair of them."""
+    return tuple(part[:, rows] for part in state) if isinstance(state, tuple) else state[:, rows]
+
+
+def _check(model):
+    if model.training:
+        raise ValueError("model: is in training mode; call model.eval() first")
+
+
+def _check_missing(model, pixels, missing):
+    _check(model)
+    count = missing.shape[1]
+    if len(missing) != len(pixels) or not count or missing.min() < 0 or missing.max() >= pixels.shape[1]:
+        raise ValueError(f"missing: {tuple(missing.shape)}, from {missing.min()} to {missing.max()}; expected positions of every picture within 0 to {pixels.shape[1] - 1}")
+    if (missing.sort(1).values.diff(dim=1) == 0).any():
+        raise ValueError("missing: names a pixel twice; expected different positions within a picture")
+    return count
