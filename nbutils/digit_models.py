@@ -17,7 +17,7 @@ from .pixelrnn.objective import ClassificationTask, PredictionTask
 from .training import TrainingSettings, train
 
 MODELS = ("classifier", "predictor", "whole image")
-_UNRELATED = ("nade/", "inpainting", "pixelrnn/inpainting", "data/scenes", "data/captions", "data/photos", "data/sources")
+_UNRELATED = ("nade/", "inpainting", "pixelrnn/inpainting", "data/")  # what digits were read as is part of the description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +62,14 @@ def fit(job, folder):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.settings.seed)
         model = build(job.model, job.config)
+    read = digits.binarise if job.binary or job.model == "predictor" else digits.grey
+    seen, held_out = read(splits.train), read(splits.valid)
     if job.model == "predictor":
-        task = PredictionTask(pixels=digits.binarise(splits.train), held_out_pixels=digits.binarise(splits.valid), num_scored=job.num_scored)
+        task = PredictionTask(pixels=seen, held_out_pixels=held_out, num_scored=job.num_scored)
     else:
-        read = digits.binarise if job.binary else digits.grey
-        parts = dict(pixels=read(splits.train), labels=splits.train.labels, held_out_pixels=read(splits.valid), held_out_labels=splits.valid.labels)
-        task = ClassificationTask(**parts, num_scored=job.num_scored)
-    content = [digits.fingerprint(splits.train), digits.fingerprint(splits.valid)]
-    description = {"name": job.name, "model": job.model, "config": job.config, "data": content, "binary": job.binary, "num_scored": job.num_scored}
+        task = ClassificationTask(pixels=seen, labels=splits.train.labels, held_out_pixels=held_out, held_out_labels=splits.valid.labels, num_scored=job.num_scored)
+    content = digits.fingerprint(seen, splits.train.labels, held_out, splits.valid.labels)
+    description = {"name": job.name, "model": job.model, "config": job.config, "data": content, "num_scored": job.num_scored}
     return train(model, task, job.settings, folder, description, unrelated=_UNRELATED)
 
 

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import os
 import struct
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ def load(source, *, image_size=28, num_train=None, num_valid=None, num_test=None
         parts, where = (slice(0, 1200), slice(1200, 1500), slice(1500, None)), "scikit-learn's handwritten digits (8 x 8, enlarged)"
         splits = [(images[part], labels[part]) for part in parts]
     else:
-        train, test = read_mnist(find_mnist() if source == "mnist" else source)
+        train, test = read_mnist(digits_folder(source))
         first = len(train[1]) - len(train[1]) // 12
         splits, where = [(train[0][:first], train[1][:first]), (train[0][first:], train[1][first:]), test], "MNIST"
     cut = zip(splits, (num_train, num_valid, num_test))
@@ -146,6 +147,15 @@ def read_mnist(folder):
     return (arrays[0], arrays[1]), (arrays[2], arrays[3])
 
 
+def digits_folder(source):
+    """The folder of the IDX files that `source` names, "mnist" or a path; see `load`."""
+    if source == "mnist":
+        return find_mnist()
+    if not Path(source).is_dir():
+        raise DigitsError(f"digit_data: {source!r}; expected {' or '.join(SOURCES)}, or an existing folder of IDX files")
+    return Path(source)
+
+
 def find_mnist(mirrors=MIRRORS):
     """The folder of MNIST: `mnist` in the folder that NBUTILS_DATA names, or else a cache that is filled from the network, once.
 
@@ -182,9 +192,9 @@ def read_static(path):
         DigitsError: not such a file.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             packed = {split: file[split] for split in ("train", "valid", "test")}
-    except (OSError, ValueError, KeyError, EOFError, zlib.error) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DigitsError(f"{path}: not statically binarised MNIST ({' '.join(str(error).split())}); expected arrays train, valid and test of packed bits") from None
     for split, rows in packed.items():
         if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != 98:
@@ -208,6 +218,9 @@ def _resized(images, size):
     return np.stack([np.asarray(Image.fromarray(image).resize((size, size), kind)) for image in images])
 
 
-def fingerprint(digits):
-    """A short hash of pictures and labels, for descriptions of trainings."""
-    return hashlib.blake2b(digits.images.numpy().tobytes() + digits.labels.numpy().tobytes(), digest_size=6).hexdigest()
+def fingerprint(*tensors):
+    """A short hash of what tensors hold, for descriptions of trainings."""
+    digest = hashlib.blake2b(digest_size=6)
+    for tensor in tensors:
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from ..data.digits import SOURCES as DIGIT_SOURCES
+from ..data.digits import digits_folder
 from ..data.sources import photos_folder
 from ..nade.inpainter import KINDS, MERGERS
 from ..nade.losses import LOSSES, WEIGHTINGS
@@ -138,8 +138,8 @@ def check(**parameters):
         raise ParameterError(f"hole_size: a hole of {hole} x {hole} does not fit into pictures of {size} x {size}")
     if parameters.get("data", "scenes") != "scenes":
         photos_folder(parameters["data"])
-    if parameters.get("digit_data", "mnist") not in DIGIT_SOURCES and not Path(parameters["digit_data"]).is_dir():
-        raise ParameterError(f"digit_data: {parameters['digit_data']!r}; expected {' or '.join(DIGIT_SOURCES)}, or an existing folder of IDX files")
+    if parameters.get("digit_data", "embedded") != "embedded":
+        digits_folder(parameters["digit_data"])
 
 
 def _typed(notebook, name, value, default):

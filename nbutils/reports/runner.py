@@ -15,6 +15,7 @@ import nbformat
 import yaml
 
 from .. import checkpoints
+from ..data.digits import digits_folder
 from ..data.sources import photos_folder
 from ..files import source_digest, write_json, written_whole
 from . import html, parameters
@@ -94,8 +95,9 @@ def run(notebooks, resolved, out, *, force=False, timeout=None, report=print):
 def cache_key(path, values, code, upstream):
     """What a notebook's results depend on: its cells, parameters, the code, package versions, data on disk, what it needs."""
     cells = [(cell.cell_type, cell.source) for cell in nbformat.read(path, as_version=4).cells]
-    data = values.get("data", "scenes")
-    files = [] if data == "scenes" else [(str(p.relative_to(photos_folder(data))), p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(photos_folder(data).rglob("*"))]
+    folders = [photos_folder(values["data"])] if values.get("data", "scenes") != "scenes" else []
+    folders += [digits_folder(values["digit_data"])] if values.get("digit_data", "embedded") != "embedded" else []
+    files = [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for folder in folders for p in sorted(folder.rglob("*"))]
     content = json.dumps([cells, values, code, checkpoints.versions(), files, upstream], sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 

@@ -1,0 +1,84 @@
+"""Models of digits train side by side as they would alone, and are read back or refused."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from nbutils import checkpoints, digit_models
+from nbutils.training import TrainingSettings
+
+DATA = dict(source="embedded", image_size=6, num_train=40, num_valid=20)
+
+
+def jobs(steps=6):
+    settings = TrainingSettings(steps=steps, batch_size=8, schedule="constant", validate_every=2, checkpoint_every=2, keep_best=True)
+    kinds = {"classifier": dict(hidden_size=5, batch_norm=False), "predictor": dict(cell="lstm", hidden_size=4), "whole image": dict(hidden_size=3, num_pixels=36)}
+    return [digit_models.Job(name=kind, model=kind, config=config, data=DATA, settings=settings, num_scored=10) for kind, config in kinds.items()]
+
+
+def test_jobs_side_by_side_end_as_they_do_alone_and_are_taken_up_when_finished(tmp_path):
+    models, runs = digit_models.fit_all(jobs(), tmp_path / "together")
+    assert list(models) == ["classifier", "predictor", "whole image"]
+    for job in jobs():
+        alone = digit_models.load(digit_models.fit(job, tmp_path / "alone").checkpoint)
+        assert not alone.training
+        for a, b in zip(alone.state_dict().values(), models[job.name].state_dict().values()):
+            assert torch.allclose(a, b, atol=1e-6)
+    written = {name: run.checkpoint.stat().st_mtime_ns for name, run in runs.items()}
+    _, again = digit_models.fit_all(jobs(), tmp_path / "together")
+    assert written == {name: run.checkpoint.stat().st_mtime_ns for name, run in again.items()}
+
+
+def test_the_weights_of_the_lowest_validation_loss_are_kept(tmp_path):
+    (job,) = [job for job in jobs(20) if job.name == "classifier"]
+    run = digit_models.fit(job, tmp_path)
+    tensors, _ = checkpoints.load(run.checkpoint)
+    best = min(run.column("valid_loss"))
+    splits = digit_models.digits.load(**DATA)
+    model = digit_models.load(run.checkpoint)
+    with torch.no_grad():
+        loss = torch.nn.functional.cross_entropy(model(digit_models.digits.grey(splits.valid)[:10]), splits.valid.labels[:10])
+    assert float(loss) == pytest.approx(best, abs=1e-5)
+    assert set(checkpoints.part(tensors, "best")) == set(checkpoints.part(tensors, "model")) == set(model.state_dict())
+
+
+def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
+    checkpoints.save(tmp_path / "other.safetensors", {"model.x": torch.zeros(1)}, {"model": "Inpainter"})
+    with pytest.raises(checkpoints.CheckpointError, match="holds a Inpainter, expected one of classifier"):
+        digit_models.load(tmp_path / "other.safetensors")
+
+
+def long_jobs():
+    return [job for job in jobs(400) if job.name != "whole image"]
+
+
+def test_killed_in_the_middle_nothing_trains_on_and_the_next_run_ends_with_the_same_weights(tmp_path):
+    whole, _ = digit_models.fit_all(long_jobs(), tmp_path / "whole")
+    here, folder = str(Path(__file__).parent), tmp_path / "cut"
+    script = tmp_path / "train.py"
+    script.write_text(f"import sys; sys.path.insert(0, {here!r})\nimport test_digit_models as t\nif __name__ == '__main__': t.digit_models.fit_all(t.long_jobs(), {str(folder)!r})\n")
+    process = subprocess.Popen([sys.executable, script], stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("*/checkpoint.safetensors"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -9
+    time.sleep(3)
+    assert [pid for pid in os.listdir("/proc") if pid.isdigit() and session_of(pid) == process.pid] == []  # its workers ended with it
+    before = {checkpoints.load(path)[1]["progress"]["step"] for path in folder.glob("*/checkpoint.safetensors")}
+    assert min(before) < 400  # it was really interrupted
+    resumed, _ = digit_models.fit_all(long_jobs(), folder)
+    for name, model in whole.items():
+        assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), resumed[name].state_dict().values()))
+
+
+def session_of(pid):
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[3])
+    except (FileNotFoundError, ProcessLookupError):
+        return None

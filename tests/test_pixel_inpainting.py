@@ -1,0 +1,127 @@
+"""Exact fillings are those that trying everything finds; samples follow the model; nothing that was read is read differently."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from test_pixel_models import CONFIGS, predictor
+
+from nbutils.pixelrnn import inpainting
+from nbutils.pixelrnn.models import pixel_nll
+
+
+def pictures(count, length, seed=0, blank=0):
+    pixels = (torch.rand(count, length, generator=torch.Generator().manual_seed(seed)) > 0.6).double()
+    pixels[:, :blank] = 0
+    return pixels
+
+
+def by_brute_force(model, pixels, missing):
+    """Every filling's picture read from its first pixel to its last: (N, 2^k)."""
+    rows = []
+    for picture, holes in zip(pixels, missing):
+        whole = picture.repeat(2 ** len(holes), 1)
+        whole[:, holes] = torch.tensor(list(itertools.product((0.0, 1.0), repeat=len(holes))), dtype=whole.dtype)
+        rows.append(pixel_nll(model, whole).sum(1))
+    return torch.stack(rows).detach()
+
+
+def draw_missing(count, length, k, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack([torch.randperm(length, generator=generator)[:k] for _ in range(count)])
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("k", [1, 4])
+def test_the_exact_fillings_are_those_of_brute_force(config, k):
+    model, pixels = predictor(**config), pictures(5, 24, blank=6)
+    missing = draw_missing(5, 24, k, seed=k)
+    missing[0, 0], missing[1, 0] = (p if p not in missing[n] else int(missing[n, 0]) for n, p in ((0, 0), (1, 23)))  # the first and the last pixel too
+    assert torch.allclose(inpainting.filling_nlls(model, pixels, missing), by_brute_force(model, pixels, missing), atol=1e-10)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.integers(1, 4))
+def test_an_exact_filling_never_costs_more_than_the_truth_and_the_posterior_sums_to_one(seed, k):
+    model, pixels = predictor(), pictures(3, 20, seed)
+    missing = draw_missing(3, 20, k, seed)
+    nll = inpainting.filling_nlls(model, pixels, missing)
+    with torch.no_grad():
+        truth = pixel_nll(model, pixels).sum(1)
+    assert (nll.min(1).values <= truth + 1e-10).all()
+    assert torch.allclose(torch.softmax(-nll, 1).sum(1), torch.ones(3, dtype=torch.float64))
+    for picture, holes, row in zip(pixels, missing, nll):
+        found = inpainting.most_probable(model, picture, holes, beam=2)
+        assert found.nll == pytest.approx(float(row.min()), abs=1e-10)
+        assert torch.equal(found.filling.double(), inpainting.fillings(k)[row.argmin()].double())
+
+
+@pytest.mark.parametrize("rows", [1, 3, 512])
+def test_shared_prefixes_give_each_picture_its_own_likelihood_whatever_the_blocks(monkeypatch, rows):
+    monkeypatch.setattr(inpainting, "_ROWS", rows)
+    model = predictor()
+    pixels = torch.cat([pictures(9, 16, blank=9), pictures(9, 16, blank=9), torch.zeros(2, 16, dtype=torch.float64)])  # with equal ones
+    with torch.no_grad():
+        expected = pixel_nll(model, pixels).sum(1)
+    assert torch.allclose(inpainting.shared_prefix_nll(model, pixels), expected, atol=1e-10)
+
+
+def test_pictures_are_read_only_as_far_as_they_differ(monkeypatch):
+    model, read = predictor(), []
+    forward = type(model).forward
+    monkeypatch.setattr(type(model), "forward", lambda self, pixels, state=None: (read.append(pixels.numel()), forward(self, pixels, state))[1])
+    pixels = pictures(1, 40).repeat(16, 1)
+    pixels[:, 36:] = torch.tensor(list(itertools.product((0.0, 1.0), repeat=4)), dtype=torch.float64)
+    inpainting.shared_prefix_nll(model, pixels)
+    assert sum(read) == 1 + 36 + 2 + 4 + 8 + 16  # the start, the common beginning once, and then as the pictures part
+
+
+def test_branch_and_bound_reads_less_than_everything():
+    model, picture = predictor(), pictures(1, 60)[0]
+    missing = torch.arange(30, 38)
+    found = inpainting.most_probable(model, picture, missing)
+    assert found.pixels_all == 60 * 256
+    assert found.pixels_read < found.pixels_all / 2
+
+
+def test_samples_have_the_probabilities_that_reading_them_again_gives():
+    for config in CONFIGS:
+        model, pixels = predictor(**config), pictures(4, 20)
+        result = inpainting.sample_next(model, pixels, 8, 12, num_samples=3, generator=torch.Generator().manual_seed(0))
+        whole = torch.cat([pixels[:, :8].expand(3, -1, -1), result.values], 2)
+        with torch.no_grad():
+            again = pixel_nll(model, whole.flatten(0, 1)).view(3, 4, 20)[:, :, 8:]
+        own = torch.where(result.values == 1, result.probabilities, 1 - result.probabilities)
+        assert torch.allclose(-own.log(), again, atol=1e-10)
+
+
+def test_samples_follow_the_model():
+    model, pixels = predictor(), pictures(1, 9)
+    values = inpainting.sample_next(model, pixels, 5, 4, num_samples=8000, generator=torch.Generator().manual_seed(1)).values[:, 0].long()
+    counts = torch.bincount((values * torch.tensor([8, 4, 2, 1])).sum(1), minlength=16)
+    exact = torch.softmax(-by_brute_force(model, pixels, torch.tensor([[5, 6, 7, 8]]))[0], 0)
+    common = exact * 8000 >= 5
+    chosen, expected = (torch.cat([part[common], part[~common].sum()[None]]) for part in (counts.double(), exact * 8000))
+    assert stats.chisquare(chosen[expected > 0].numpy(), expected[expected > 0].numpy(), sum_check=False).pvalue > 0.001
+
+
+def test_a_shorter_sample_is_the_beginning_of_a_longer_one():
+    model, pixels = predictor(), pictures(3, 20)
+    short, long = (inpainting.sample_next(model, pixels, 6, count, num_samples=2, generator=torch.Generator().manual_seed(3)).values for count in (4, 14))
+    assert torch.equal(short, long[:, :, :4])
+
+
+def test_bad_positions_and_models_in_training_are_refused():
+    model, pixels = predictor(), pictures(2, 10)
+    generator = torch.Generator()
+    for first, count in ((-1, 2), (9, 2), (3, 0)):
+        with pytest.raises(ValueError, match="first, count"):
+            inpainting.sample_next(model, pixels, first, count, num_samples=1, generator=generator)
+    for missing, complaint in (([[1], [10]], "within 0 to 9"), ([[1, 1], [2, 3]], "twice"), ([[1]], "every picture")):
+        with pytest.raises(ValueError, match=complaint):
+            inpainting.filling_nlls(model, pixels, torch.tensor(missing))
+    with pytest.raises(ValueError, match="training mode"):
+        inpainting.filling_nlls(model.train(), pixels, torch.tensor([[1], [2]]))
