@@ -61,7 +61,9 @@ def test_killed_in_the_middle_nothing_trains_on_and_the_next_run_ends_with_the_s
     whole, _ = digit_models.fit_all(long_jobs(), tmp_path / "whole")
     here, folder = str(Path(__file__).parent), tmp_path / "cut"
     script = tmp_path / "train.py"
-    script.write_text(f"import sys; sys.path.insert(0, {here!r})\nimport test_digit_models as t\nif __name__ == '__main__': t.digit_models.fit_all(t.long_jobs(), {str(folder)!r})\n")
+    script.write_text(
+        f"import sys; sys.path.insert(0, {here!r})\nimport test_digit_models as t\nif __name__ == '__main__': t.digit_models.fit_all(t.long_jobs(), {str(folder)!r})\n"
+    )
     process = subprocess.Popen([sys.executable, script], stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 60
     while len(list(folder.glob("*/checkpoint.safetensors"))) < 2 and time.monotonic() < deadline:

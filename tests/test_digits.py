@@ -68,10 +68,12 @@ def test_a_file_that_is_not_whole_or_not_idx_is_named_in_one_line(tmp_path, cont
 def test_no_bytes_make_the_reader_fail_otherwise(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any-idx"
     path.write_bytes(content)
+    complaint = ""
     try:
         assert digits.read_idx(path).dtype == np.uint8
     except digits.DigitsError as error:
-        assert str(path) in str(error)
+        complaint = str(error)
+    assert not complaint or str(path) in complaint
 
 
 def test_a_folder_of_idx_files_is_split_with_one_in_twelve_to_select_by(tmp_path):
