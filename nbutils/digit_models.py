@@ -1,5 +1,7 @@
 """Trains models of digits, as many at a time as there are processor cores, each on one: what the notebooks of part B have in common."""
 
+import contextlib
+import io
 import os
 import sys
 import threading
@@ -17,7 +19,7 @@ from .pixelrnn.objective import ClassificationTask, PredictionTask
 from .training import TrainingSettings, train
 
 MODELS = ("classifier", "predictor", "whole image")
-_UNRELATED = ("nade/", "inpainting", "pixelrnn/inpainting", "data/")  # what digits were read as is part of the description
+_UNRELATED = ("nade/", "inpainting", "pixelrnn/inpainting", "data/", "digit_models")  # a job and its data are part of the description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +86,16 @@ def fit_all(jobs, folder):
     else:
         workers = joblib.Parallel(min(len(jobs), joblib.cpu_count()), return_as="generator", inner_max_num_threads=1, backend="loky")
         finished = workers(joblib.delayed(_fit_in_worker)(job, folder) for job in jobs)
-    runs = dict(zip((job.name for job in jobs), tqdm(finished, total=len(jobs), desc="trainings", file=sys.stdout, ncols=84)))
+    runs = [*tqdm(finished, total=len(jobs), desc="trainings", file=sys.stdout, ncols=84)]
+    runs = dict(zip((job.name for job in jobs), runs))
     return {name: load(run.checkpoint) for name, run in runs.items()}, runs
 
 
 def _fit_in_worker(job, folder):
     torch.set_num_threads(1)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    return fit(job, folder)
+    with contextlib.redirect_stdout(io.StringIO()):  # bars of several processes would overwrite each other
+        return fit(job, folder)
 
 
 def _end_with(parent):

@@ -40,8 +40,8 @@ def curve(axis, steps, values, label, colour, style="-"):
     axis.plot(steps, smoothed(values), style, color=colour, label=label, linewidth=1.5)
 
 
-def contact_sheet(pictures, columns, gap=2, shade=160):
-    """Pictures uint8 (N, H, W) in one, row by row with grey gaps: uint8 (1, height, width)."""
+def contact_sheet(pictures, columns, gap=2, shade=220):
+    """Pictures uint8 (N, H, W) in one, row by row with light gaps: uint8 (1, height, width)."""
     pictures = np.asarray(pictures, np.uint8)
     count, height, width = pictures.shape
     rows = -(-count // columns)
@@ -102,9 +102,14 @@ def gallery(cells, caption):
 def table(rows, caption):
     """Show a list of dicts with the same keys as a table; numbers are set to four significant digits, text is escaped."""
     head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row.values()) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(_td(_cell(value)) for value in row.values()) + "</tr>" for row in rows)
     frame = '<div class="table" style="overflow-x:auto" tabindex="0" role="region" aria-label="table">'
     display(HTML(f"{frame}<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"))
+
+
+def _td(text):
+    style = ' style="white-space:nowrap"' if len(text) < 24 else ""  # numbers and names stay in one piece
+    return f"<td{style}>{escape(text)}</td>"
 
 
 def _cell(value):
