@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup report test test-slow lab bench clean
+.PHONY: setup report browser test test-slow lab bench clean
 
 setup: $(READY)
 
@@ -17,13 +17,17 @@ $(READY): pyproject.toml constraints.txt
 report: setup
 	$(BIN)/nbutils run --profile quick --out reports
 
-test: setup
+# A browser and axe-core, which checks pages for accessibility, for the tests that look at pages.
+browser:
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } || { sudo apt-get update -qq && sudo apt-get install -y -qq chromium; }
+	test -f build/node_modules/axe-core/axe.min.js || { command -v npm >/dev/null || apt-get install -y -qq npm || sudo apt-get install -y -qq npm; npm install --silent --no-save --prefix build axe-core@4.14.1; }
+
+test: setup browser
 	$(BIN)/ruff check nbutils tests benchmarks
 	$(BIN)/ruff format --check nbutils tests benchmarks
 	$(BIN)/pytest -m 'not slow'
 
-test-slow: setup
-	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } || { sudo apt-get update -qq && sudo apt-get install -y -qq chromium; }
+test-slow: setup browser
 	$(BIN)/pytest -m slow
 
 lab: setup

@@ -6,69 +6,104 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
-pytestmark = pytest.mark.slow
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+AXE = Path(__file__).parents[1] / "build" / "node_modules" / "axe-core" / "axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    out = tmp_path_factory.mktemp("pages")
-    assert subprocess.run([sys.executable, "-m", "nbutils", "run", "--profile", "smoke", "--out", str(out)], capture_output=True).returncode == 0
-    return sorted(out.glob("*.html"))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-background-networking"])
-        yield chromium
-        chromium.close()
-
-
-@pytest.mark.parametrize("width", [390, 768, 1440])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_ask_for_nothing_complain_of_nothing_and_fit(browser, pages, width, scheme):
+def faults_of(browser, paths, width, scheme):
+    """What a browser and axe-core have against pages: network requests, messages, horizontal scrolling, violations of WCAG 2.2 AA."""
+    assert AXE.is_file(), f"{AXE} is missing; run the tests by `make test`, or `make browser` once"
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
-    requests, complaints = [], []
-    page.on("request", lambda request: requests.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    for path in pages:
+    page, faults = context.new_page(), []
+    page.on("request", lambda request: faults.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    for path in paths:
         page.goto(path.as_uri())
         page.wait_for_load_state("networkidle")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, path.name
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            faults.append(f"{path.name} scrolls sideways")
+        page.evaluate(AXE.read_text())
+        found = page.evaluate("rules => axe.run({runOnly: {type: 'tag', values: rules}})", RULES)
+        faults += [f"{path.name}: {fault['id']}: {fault['nodes'][0]['html'][:200]} ({len(fault['nodes'])})" for fault in found["violations"]]
     context.close()
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
-    assert complaints == []
+    return faults
 
 
-def test_animations_pause_play_and_respect_reduced_motion(browser, pages):
-    training = next(path for path in pages if path.stem == "04_training")
+def test_the_index_and_a_page_have_no_faults_on_a_narrow_dark_screen_and_a_wide_light_one(browser, smoke):
+    paths = [smoke / "index.html", smoke / "09_mnist_pixel_prediction.html"]
+    assert faults_of(browser, paths, 390, "dark") == []
+    assert faults_of(browser, paths, 1440, "light") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 768, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_faults(browser, smoke, width, scheme):
+    assert faults_of(browser, sorted(smoke.glob("*.html")), width, scheme) == []
+
+
+def test_the_checks_find_what_is_wrong_with_a_page(browser, tmp_path):
+    bad = tmp_path / "bad.html"
+    bad.write_text("<html><body><img src='https://example.invalid/a.png'><p style='color:#aaa;width:2000px'>pale</p><script>undefined_thing()</script></body></html>")
+    faults = "\n".join(faults_of(browser, [bad], 390, "light"))
+    for fault in ("example.invalid", "undefined_thing", "scrolls sideways", "image-alt", "color-contrast", "html-has-lang"):
+        assert fault in faults
+
+
+def transforms(figure):
+    return figure.locator(".strip > img").evaluate_all("images => images.map(image => image.style.transform)")
+
+
+def test_animations_pause_play_and_are_looked_through_by_mouse_and_by_keyboard(browser, smoke):
     page = browser.new_page()
-    page.goto(training.as_uri())
+    page.goto((smoke / "05_sampling_orderings.html").as_uri())
     figure = page.locator("figure:has(button.pause)").first
-    button = figure.locator("button.pause")
-    assert figure.locator("img.moving").first.is_visible()
-    assert not figure.locator("img.still").first.is_visible()
+    button, slider, moving, still = figure.locator("button.pause"), figure.get_by_label("Frame"), figure.locator("img.moving").first, figure.locator(".strip").first
+    assert moving.is_visible()
+    assert not still.is_visible()
     button.focus()
     page.keyboard.press("Enter")
     assert button.text_content() == "Play"
-    assert figure.locator("img.still").first.is_visible()
-    assert not figure.locator("img.moving").first.is_visible()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert still.is_visible()
+    assert not moving.is_visible()
     button.click()
-    assert figure.locator("img.moving").first.is_visible()
-    assert figure.locator("img.moving").first.evaluate("image => image.currentSrc").startswith("data:image/gif")
+    assert moving.is_visible()
+    assert moving.evaluate("image => image.currentSrc").startswith("data:image/gif")
+    last = transforms(figure)
+    slider.focus()
+    page.keyboard.press("Home")  # to the first frame, of every animation of the figure at once
+    first = transforms(figure)
+    assert still.is_visible()
+    assert button.text_content() == "Play"
+    assert all(a != b for a, b in zip(first, last))
+    assert set(first) == {"translateY(0%)"}
+    assert "step 0 of" in figure.locator(".frame-facts").first.text_content()
+    box = slider.bounding_box()
+    page.mouse.click(box["x"] + box["width"] - 3, box["y"] + box["height"] / 2)
+    assert transforms(figure) == last
+    assert "known" in figure.locator(".frame-facts").first.text_content()
+
+
+def test_readers_who_asked_for_less_motion_and_paper_get_the_last_frame(browser, smoke):
+    address = (smoke / "05_sampling_orderings.html").as_uri()
     calm = browser.new_context(reduced_motion="reduce").new_page()
-    calm.goto(training.as_uri())
-    assert calm.locator("img.moving").first.evaluate("image => image.currentSrc").startswith("data:image/png")
-
-
-def test_code_unfolds_by_keyboard(browser, pages):
+    calm.goto(address)
+    assert calm.locator(".strip").first.is_visible()
+    assert not calm.locator("img.moving").first.is_visible()
     page = browser.new_page()
-    page.goto(next(path for path in pages if path.stem == "02_model").as_uri())
+    page.goto(address)
+    page.emulate_media(media="print")
+    assert page.locator(".strip").first.is_visible()
+    assert not page.locator("button.pause").first.is_visible()
+
+
+def test_code_unfolds_by_keyboard(browser, smoke):
+    page = browser.new_page()
+    page.goto((smoke / "02_model.html").as_uri())
     details = page.locator("details.code:not([open])").first
     assert not details.locator("pre").is_visible()
     details.locator("summary").focus()
@@ -76,6 +111,21 @@ def test_code_unfolds_by_keyboard(browser, pages):
     assert page.locator("details.code[open] pre").first.is_visible()
 
 
+def test_code_is_copied_by_mouse_and_by_keyboard(browser, smoke):
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto((smoke / "02_model.html").as_uri())
+    details = page.locator("details.code:not([open])").first
+    details.locator("summary").click()
+    code, copy = details.locator("pre").inner_text(), page.locator("details.code[open] .copy")
+    copy.last.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('details.code[open] .copy') && [...document.querySelectorAll('.copy')].some(b => b.textContent == 'Copied')")
+    assert page.evaluate("navigator.clipboard.readText()").strip() in {pre.strip() for pre in page.locator("details.code[open] pre").all_inner_texts()}
+    assert code
+
+
+@pytest.mark.slow
 def test_notebooks_run_directly_with_papermill_and_nbconvert_from_their_folder(tmp_path):
     parameters = ["-p", "num_train", "60", "-p", "num_valid", "16", "-p", "reports", str(tmp_path)]
     command = [sys.executable, "-m", "papermill", "01_data_and_captions.ipynb", str(tmp_path / "a.ipynb"), *parameters]

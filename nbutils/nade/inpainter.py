@@ -152,6 +152,26 @@ class Inpainter(nn.Module):
         summary = partial(self.reader.summary, states, length)
         return {int(layer): merger.prepare(states, valid, summary) for layer, merger in self.mergers.items()}
 
+    @torch.no_grad()
+    def attention(self, image, known, caption, caption_length):
+        """What every pixel attends to: dict from layer to float (B, H, W, T), over words; arguments as in `forward`.
+
+        Raises:
+            ValueError: the model's merger is not "attention".
+        """
+        if self.config.merger != "attention":
+            raise ValueError(f"merger: {self.config.merger!r}; only 'attention' has weights over words")
+        found = {}
+
+        def keep(layer):
+            return lambda merger, given, _: found.update({layer: merger.weights(given[0], given[1][0], given[1][2]).unflatten(1, image.shape[2:])})
+
+        hooks = [merger.register_forward_hook(keep(int(layer))) for layer, merger in self.mergers.items()]
+        self.features(image, known, caption, caption_length)
+        for hook in hooks:
+            hook.remove()
+        return found
+
     def _merge(self, layer, x, captions):
         if layer not in captions:
             return x

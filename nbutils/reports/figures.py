@@ -52,19 +52,32 @@ def contact_sheet(pictures, columns, gap=2, shade=220):
     return sheet[None]
 
 
+def heat(values, largest):
+    """A map (H, W) of numbers between 0 and `largest` as a picture, uint8 (3, H, W): dark is little, bright is much, with any colour vision."""
+    return (plt.get_cmap("viridis")(np.asarray(values) / largest)[..., :3] * 255).round().astype(np.uint8).transpose(2, 0, 1)
+
+
 def data_uri(content, kind):
     """Bytes as a `data:` address of the media type `kind`."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def show(figure, caption, alt):
-    """Show a matplotlib figure with a caption; `alt` says what it shows to those who cannot see it."""
+def show(figure, caption, alt, name=None):
+    """Show a matplotlib figure with a caption.
+
+    `alt` says what it shows to those who cannot see it. Prose refers to it as [figure](#figure-`name`), which a page turns into its number;
+    the one named "key" also stands in the index.
+    """
     file = io.BytesIO()
     figure.savefig(file, format="png")
     plt.close(figure)
     width = int(figure.get_size_inches()[0] * 100)
     image = f'<img class="chart" style="max-width:100%" width="{width}" src="{data_uri(file.getvalue(), "image/png")}" alt="{escape(alt)}">'
-    display(HTML(f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"))
+    display(HTML(f"<figure{_named(name)}>{image}<figcaption>{escape(caption)}</figcaption></figure>"))
+
+
+def _named(name):
+    return f' data-name="{escape(name)}"' if name else ""
 
 
 def png(picture):
@@ -83,8 +96,8 @@ def hidden(image, known, shade=128):
 def picture_cell(picture, label, alt, width=128):
     """One picture of a gallery: HTML, pixels enlarged without smoothing."""
     label = f'<span style="display:block;font-size:.8em;max-width:{width}px;overflow-wrap:break-word">{escape(label)}</span>' if label else ""
-    image = f'<img src="{png(picture)}" alt="{escape(alt)}" style="width:{width}px;image-rendering:pixelated;display:block">'
-    return f'<div style="width:{width}px">{image}{label}</div>'
+    image = f'<img src="{png(picture)}" alt="{escape(alt)}" style="width:100%;image-rendering:pixelated;display:block">'
+    return f'<div style="width:{width}px;max-width:100%">{image}{label}</div>'
 
 
 def group(label, cells):
@@ -93,17 +106,17 @@ def group(label, cells):
     return f'<div style="max-width:100%"><div style="display:flex;flex-wrap:wrap;gap:4px">{"".join(cells)}</div>{text}</div>'
 
 
-def gallery(cells, caption):
-    """Show cells (from `picture_cell` or `animation.cell`) side by side, wrapping, under one caption."""
+def gallery(cells, caption, name=None):
+    """Show cells (from `picture_cell` or `group`) side by side, wrapping, under one caption; `name` as in `show`."""
     body = f'<div class="gallery" style="display:flex;flex-wrap:wrap;gap:10px">{"".join(cells)}</div>'
-    display(HTML(f'<figure class="pictures">{body}<figcaption>{escape(caption)}</figcaption></figure>'))
+    display(HTML(f'<figure class="pictures"{_named(name)}>{body}<figcaption>{escape(caption)}</figcaption></figure>'))
 
 
-def table(rows, caption):
-    """Show a list of dicts with the same keys as a table; numbers are set to four significant digits, text is escaped."""
+def table(rows, caption, name=None):
+    """Show a list of dicts with the same keys as a table; numbers are set to four significant digits, text is escaped; [table](#table-`name`)."""
     head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in rows[0])
     body = "".join("<tr>" + "".join(_td(_cell(value)) for value in row.values()) + "</tr>" for row in rows)
-    frame = '<div class="table" style="overflow-x:auto" tabindex="0" role="region" aria-label="table">'
+    frame = f'<div class="table"{_named(name)} style="overflow-x:auto" tabindex="0" role="region" aria-label="{escape(caption.partition(".")[0])}">'
     display(HTML(f"{frame}<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"))
 
 

@@ -48,7 +48,7 @@ class _Renderer(IPythonRenderer):
         while name in taken:
             name, number = f"{slug}-{number}", number + 1
         self.headings.append((level, name, plain))
-        link = "" if level == 1 else f' <a class="anchor" href="#{name}" aria-label="Link to this section">#</a>'
+        link = "" if level == 1 else f' <a class="anchor" href="#{name}" aria-label="Link to section: {plain}">#</a>'
         return f'<h{level} id="{name}">{text}{link}</h{level}>\n'
 
     def block_math(self, body):
@@ -95,7 +95,13 @@ def title_and_abstract(notebook):
 
 
 def render(path, before=None, after=None):
-    """The page of an executed notebook; `before` and `after` are (file name, title) of its neighbours, or None."""
+    """The page of an executed notebook; `before` and `after` are (file name, title) of its neighbours, or None.
+
+    Figures and tables are numbered, and links to `#figure-NAME` and `#table-NAME` get the number of what has that name.
+
+    Raises:
+        ReferenceError: a link to a figure or table that the page does not have.
+    """
     notebook = nbformat.read(path, as_version=4)
     exporter = ReportExporter()
     title, _ = title_and_abstract(notebook)
@@ -103,11 +109,34 @@ def render(path, before=None, after=None):
     resources = {"nbutils": {"title": title, "before": before, "after": after, "file": Path(path).name, "facts": facts, "style": _style()}}
     page, _ = exporter.from_notebook_node(notebook, resources=resources)
     contents = "".join(f'<li class="level-{level}"><a href="#{anchor}">{text}</a></li>' for level, anchor, text in exporter.headings if level > 1)
-    return page.replace("<!-- contents -->", contents)  # headings are known once the cells are rendered
+    body, card, rest = re.split("<!-- run card -->|<!-- end -->", page)  # the card goes under the title, which is in the first cell
+    body = body.replace("<!-- contents -->", contents).replace("</h1>", f"</h1>{card}", 1)  # headings are known once the cells are rendered
+    return _numbered(body + rest).replace("<pre>", '<pre tabindex="0">')  # what scrolls can be reached by keyboard
+
+
+def _numbered(page):
+    """Number figures and tables in their captions, and what refers to them."""
+    numbers, counts = {}, {"figure": 0, "table": 0}
+
+    def number(match):
+        kind = "figure" if match["tag"].startswith("<figure") else "table"
+        counts[kind] += 1
+        text, named = f"{kind.capitalize()} {counts[kind]}", re.search(r'data-name="([^"]*)"', match["tag"])
+        anchor = f"{kind}-{named[1]}" if named else f"{kind}-number-{counts[kind]}"
+        numbers[anchor] = text
+        return f'<span id="{anchor}"></span>{match[0]}<b>{text}.</b> '
+
+    def refer(match):
+        if match[1] not in numbers:
+            raise ReferenceError(f"a link to #{match[1]}, which no figure or table of the page is named")
+        return f'<a href="#{match[1]}">{numbers[match[1]]}</a>'
+
+    page = re.sub(r'(?P<tag><figure[^>]*>|<div [^>]*class="table"[^>]*>).*?(?:<figcaption>|<caption>)', number, page, flags=re.DOTALL)
+    return re.sub(r'<a href="#((?:figure|table)-[^"]*)">[^<]*</a>', refer, page)
 
 
 def render_series(out, names, outcomes):
-    """Write the pages of a series and their index.
+    """Write the pages of a series, their index, and a page on how each was run.
 
     Args:
         out: folder with the executed notebooks.
@@ -121,13 +150,23 @@ def render_series(out, names, outcomes):
     for name in there:
         notebook = nbformat.read(out / f"{name}.ipynb", as_version=4)
         titles[name], abstract = title_and_abstract(notebook)
-        cards.append({"name": name, "title": titles[name], "abstract": MarkdownWithMath(renderer=_Renderer([])).render(abstract), "findings": _findings(out, name)})
+        rendered = MarkdownWithMath(renderer=_Renderer([])).render(abstract)
+        facts = notebook.metadata.get("nbutils", {})
+        cards.append({"name": name, "title": titles[name], "abstract": rendered, "findings": _findings(out, name), "picture": _key_picture(notebook), "facts": facts})
     for position, name in enumerate(there):
         neighbours = [(f"{there[i]}.html", titles[there[i]]) if 0 <= i < len(there) else None for i in (position - 1, position + 1)]
         write_text(out / f"{name}.html", render(out / f"{name}.ipynb", *neighbours))
-    missing = [{"name": name, "title": name, "abstract": "", "findings": []} for name in names if name not in there]
-    index = environment.get_template("series.html.j2").render(cards=cards + missing, outcomes=outcomes)
-    write_text(out / "index.html", index)
+    cards += [{"name": name, "title": name, "abstract": "", "findings": [], "picture": "", "facts": {}} for name in names if name not in there]
+    for page in ("index", "status"):
+        write_text(out / f"{page}.html", environment.get_template(f"{page}_page.html.j2").render(cards=cards, outcomes=outcomes))
+
+
+def _key_picture(notebook):
+    """The picture of the figure that is named "key", as an address, or "" where there is none."""
+    shown = (output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", ()))
+    key = next((text for text in shown if 'data-name="key"' in text), "")
+    found = re.search(r'<img[^>]*src="([^"]*)"', key)
+    return found[1] if found else ""
 
 
 def _findings(out, name):

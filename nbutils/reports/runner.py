@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import joblib
 import nbformat
+import torch
 import yaml
 
 from .. import checkpoints
@@ -128,7 +130,7 @@ def _execute(path, values, out, key, timeout):
     notebook.cells = [cell for cell in notebook.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", ())]
     notebook.metadata["nbutils"] = dict(notebook.metadata.get("nbutils", {})) | {
         "parameters": {name: value for name, value in values.items() if name != "reports"},
-        "seconds": outcome.seconds, "started": started, "versions": checkpoints.versions(), "commit": _commit(), "error": error,
+        "seconds": outcome.seconds, "started": started, "device": _device(), "versions": checkpoints.versions(), "commit": _commit(), "error": error,
     }  # fmt: skip
     with written_whole(out / path.name) as beside:
         nbformat.write(notebook, beside)
@@ -142,6 +144,13 @@ def _error(executed):
             if output.output_type == "error":
                 return f"{output.ename}: {output.evalue}".splitlines()[0]
     return ""
+
+
+def _device():
+    """What the notebook's tensors ran on, in words."""
+    if torch.accelerator.is_available():
+        return f"{torch.accelerator.current_accelerator().type}, {joblib.cpu_count()} processor cores"
+    return f"{joblib.cpu_count()} processor cores"
 
 
 def _commit():
