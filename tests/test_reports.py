@@ -141,6 +141,42 @@ def test_text_from_data_is_escaped_and_maths_becomes_mathml(books, tmp_path):
     assert "&lt;" in page[page.index("<math") : page.index("</math>")]
 
 
+def test_a_caption_stays_text_wherever_it_is_shown(books, tmp_path):
+    caption = "<script>alert(1)</script> $x<y$ & \\u202eback"
+    code = f"""import numpy as np
+from nbutils.reports import animation, figures
+caption, pictures = {caption!r}, np.zeros((2, 3, 4, 4), np.uint8)
+figures.gallery([figures.group(caption, [figures.picture_cell(pictures[0], caption, caption)])], caption)
+figures.table([{{caption: caption}}], caption)
+animation.animations([animation.cell(pictures, None, caption, caption, frame_facts=[caption, caption])], caption)"""
+    notebook(books, "01_first", code)
+    out = tmp_path / "out"
+    assert invoke("--out", out).exit_code == 0
+    page = (out / "01_first.html").read_text()
+    shown = page[page.index("<figure") :]
+    assert "<script>alert" not in page
+    assert "<math" not in shown
+    assert shown.count("$x&lt;y$") >= 8
+
+
+def test_figures_and_tables_are_numbered_and_referred_to(books, tmp_path):
+    code = """import numpy as np
+from nbutils.reports import figures
+figures.gallery([figures.picture_cell(np.zeros((1, 2, 2)), "", "a")], "First.")
+figures.gallery([figures.picture_cell(np.zeros((1, 2, 2)), "", "b")], "Second.", name="key")
+figures.table([{"a": 1}], "Third.", name="numbers")
+figures.say("See [figure](#figure-key) and [table](#table-numbers).")"""
+    notebook(books, "01_first", code)
+    out = tmp_path / "out"
+    assert invoke("--out", out).exit_code == 0
+    page = (out / "01_first.html").read_text()
+    assert '<a href="#figure-key">Figure 2</a> and <a href="#table-numbers">Table 1</a>' in page
+    assert page.index('id="figure-key"') < page.index("<b>Figure 2.</b> Second.") < page.index('id="table-numbers"')
+    assert '<img src="data:image/png' in (out / "index.html").read_text()  # the figure named "key"
+    notebook(books, "01_first", "from nbutils.reports import figures\nfigures.say('See [figure](#figure-none).')")
+    assert "error: a link to #figure-none" in invoke("--out", out).output
+
+
 def test_a_formula_that_does_not_convert_is_an_error():
     with pytest.raises(html.FormulaError, match="nosuchthing"):
         html.mathml(r"\nosuchthing{x} + 1")

@@ -97,7 +97,8 @@ def cell(frames, known_frames, label, alt, width=128, frame_facts=None):
     style = f"width:{width}px;image-rendering:pixelated;display:block;transform:translateY({-100 * (count - 1) / count}%)"
     poster = f'<img src="{data_uri(strip(pictures), "image/png")}" alt="{escape(alt)}, stopped" style="{style}">'
     still = f'<div class="strip" data-frames="{count}" data-facts="{escape(json.dumps(frame_facts))}" style="width:{width}px;height:{height}px">{poster}</div>'
-    text = f'<span style="display:block;font-size:.8em;overflow-wrap:break-word">{escape(label)}</span>' if label else ""
+    link = f'<a href="#parameters" title="The parameters of this run">{escape(label)}</a>'
+    text = f'<span style="display:block;font-size:.8em;overflow-wrap:break-word">{link}</span>' if label else ""
     return f'<div style="width:{width}px">{moving}{still}{text}<span class="frame-facts" style="display:block;font-size:.7em"></span></div>'
 
 

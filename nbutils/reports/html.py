@@ -20,6 +20,10 @@ class FormulaError(ValueError):
     """A formula that MathML cannot be made of; the message shows it."""
 
 
+class LinkError(ValueError):
+    """A reference to a figure or table that the page does not have; the message names it."""
+
+
 def mathml(formula, display="inline"):
     """A TeX formula as MathML.
 
@@ -100,7 +104,7 @@ def render(path, before=None, after=None):
     Figures and tables are numbered, and links to `#figure-NAME` and `#table-NAME` get the number of what has that name.
 
     Raises:
-        ReferenceError: a link to a figure or table that the page does not have.
+        LinkError: a link to a figure or table that the page does not have.
     """
     notebook = nbformat.read(path, as_version=4)
     exporter = ReportExporter()
@@ -128,7 +132,7 @@ def _numbered(page):
 
     def refer(match):
         if match[1] not in numbers:
-            raise ReferenceError(f"a link to #{match[1]}, which no figure or table of the page is named")
+            raise LinkError(f"a link to #{match[1]}, which no figure or table of the page is named")
         return f'<a href="#{match[1]}">{numbers[match[1]]}</a>'
 
     page = re.sub(r'(?P<tag><figure[^>]*>|<div [^>]*class="table"[^>]*>).*?(?:<figcaption>|<caption>)', number, page, flags=re.DOTALL)
