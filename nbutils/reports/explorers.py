@@ -7,14 +7,14 @@ from html import escape
 
 import numpy as np
 import torch
-from ipywidgets import HTML, BoundedIntText, Dropdown, HBox, IntSlider, Layout, VBox
+from ipywidgets import HTML, BoundedIntText, Dropdown, HBox, Image, IntSlider, Layout, VBox
 from matplotlib import colormaps
 
 from ..data.captions import split_words
 from ..nade.convnet import Attention
 from ..pixelrnn import inpainting
 from .figures import contact_sheet, hidden, picture_cell
-from .panels import CaptionedPanel, Panel, enlarged, picture, square, wide
+from .panels import CaptionedPanel, Panel, enlarged, square, titled, wide
 
 _SHOWN = 8  # fillings
 _SAMPLES = 5
@@ -67,14 +67,14 @@ class _AttentionPanel(CaptionedPanel):
         self.layer = Dropdown(options=[("mean of all", 0), *((str(layer), layer) for layer in layers)], description="layer", **wide())
         self.pixel_x = IntSlider(width // 2, 0, width - 1, description="pixel x", **wide())
         self.pixel_y = IntSlider(height // 2, 0, height - 1, description="pixel y", **wide())
-        self.heat, self.bars = picture("Attention of every pixel to the word"), HTML(layout=Layout(max_height="24em", overflow="auto"))
+        self.heat, self.bars = Image(format="png"), HTML(layout=Layout(max_height="24em", overflow="auto"))
         for control in (self.number, self.x, self.y, self.size, self.caption):
             control.continuous_update = False  # each is a pass of the net
         self.on(self._other_picture, self.number)
         self.on(self._look, self.x, self.y, self.size, self.caption)
         self.on(self._draw, self.word, self.layer, self.pixel_x, self.pixel_y)
         controls = [self.number, self.x, self.y, self.size, self.caption, self.unknown, self.word, self.layer, self.pixel_x, self.pixel_y]
-        shown = VBox([HBox([self.picture, self.heat]), self.status, self.error])
+        shown = VBox([HBox([titled("The chosen pixel is orange", self.picture), titled("Attention to the chosen word", self.heat)]), self.status, self.error])
         self.children = [HBox([shown, VBox(controls), self.bars], layout=Layout(flex_flow="row wrap"))]
         self.attempt(self._other_picture)
 
@@ -142,13 +142,14 @@ class _DigitsPanel(Panel):
         self.size = slider(min(2, size), 1, min(3, size), description="hole size")
         self.first = slider(size**2 // 2, 0, size**2 - 1, description="hide from pixel")
         self.seed = BoundedIntText(0, min=0, max=2**31 - 1, description="seed", **wide())
-        self.picture, self.fillings = picture("The digit and its hole"), HTML()
-        self.continued = picture(f"The digit with its end hidden, and {_SAMPLES} samples of how it goes on")
+        self.picture, self.fillings, self.continued = Image(format="png"), HTML(), Image(format="png")
         self.on(self._other_picture, self.number)
         self.on(self._fill, self.x, self.y, self.size)
         self.on(self._go_on, self.first, self.seed)
-        hole = HBox([self.picture, VBox([self.number, self.x, self.y, self.size, self.status, self.error]), self.fillings], layout=Layout(flex_flow="row wrap"))
-        self.children = [hole, HBox([self.first, self.seed]), self.continued]
+        hole = HBox(
+            [titled("The hole is grey", self.picture), VBox([self.number, self.x, self.y, self.size, self.status, self.error]), self.fillings], layout=Layout(flex_flow="row wrap")
+        )
+        self.children = [hole, HBox([self.first, self.seed]), titled(f"The end is grey; {_SAMPLES} samples of how the digit goes on", self.continued)]
         self.attempt(self._other_picture)
 
     def _other_picture(self):

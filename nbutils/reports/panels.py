@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 import torch
-from ipywidgets import HTML, Image, IntSlider, Layout, Textarea, VBox
+from ipywidgets import HTML, Image, IntSlider, Label, Layout, Textarea, VBox
 from PIL import Image as Pictures
 
 from ..data.captions import split_words
@@ -22,9 +22,9 @@ def enlarged(picture, width=256):
     return file.getvalue()
 
 
-def picture(what):
-    """An empty picture of a panel, shown at its own size; `what` says to everybody what it shows."""
-    return Image(format="png", tooltip=what)
+def titled(title, picture):
+    """A picture of a panel under words that say what it shows; it has no alternative text, and JupyterLab fails to draw one with a tooltip."""
+    return VBox([Label(title), picture])
 
 
 def wide():
@@ -102,7 +102,7 @@ class CaptionedPanel(Panel):
         self.size = IntSlider(side, 1, min(height, width), description="hole size", **wide())
         self.caption = Textarea(rows=3, description="caption", **wide())
         self.unknown = HTML()
-        self.picture = picture("The picture and its hole")
+        self.picture = Image(format="png")
 
     def take_caption(self):
         """The picture's own caption takes the place of what was written."""

@@ -15,7 +15,7 @@ from ipywidgets import BoundedIntText, Button, Dropdown, FloatSlider, HBox, IntS
 from ..nade import sampling, schedules
 from .explorers import attention_panel, digits_panel
 from .figures import hidden, say
-from .panels import CaptionedPanel, enlarged, wide
+from .panels import CaptionedPanel, enlarged, titled, wide
 
 __all__ = ["attention_panel", "digits_panel", "inpainting_panel", "show"]
 
@@ -83,7 +83,7 @@ class _InpaintingPanel(CaptionedPanel):
         self.on(self._show_frame, self.frame)
         place = VBox([self.number, self.x, self.y, self.size, self.paint, self.caption, self.unknown])
         process = VBox([self.model, self.strategy, self.temperature, self.alpha_max, self.alpha_min, self.eta, self.steps, self.seed])
-        watched = VBox([self.picture, HBox([self.fill, self.stop]), self.frame, self.status, self.error], layout=Layout(width="28em"))
+        watched = VBox([titled("What is hidden is grey", self.picture), HBox([self.fill, self.stop]), self.frame, self.status, self.error], layout=Layout(width="28em"))
         self.children = [HBox([watched, place, process], layout=Layout(flex_flow="row wrap"))]
         self._enable()
         self.attempt(self._other_picture)
