@@ -165,8 +165,8 @@ def test_in_05_a_slider_moves_the_hole_and_the_picture_fills_in(opened):
 def test_in_05_hostile_captions_and_impossible_holes_are_lines_of_the_panel(opened):
     page = opened("05_sampling_orderings")
     page.on("dialog", lambda dialog: pytest.fail(dialog.message))
-    page.get_by_label("caption").first.fill("A ball. <img src=x onerror=alert(1)>")
-    expect(page.get_by_text("onerror, =, alert")).to_be_visible(timeout=MINUTES)
+    page.locator(".widget-textarea textarea").first.fill("A ball. <img src=x onerror=alert(1)>")
+    expect(page.get_by_text("onerror, alert")).to_be_visible(timeout=MINUTES)
     press(page, "hole x", "End")
     expect(page.get_by_role("alert").filter(has_text="do not fit into a picture of 16 x 16")).to_be_visible(timeout=MINUTES)
     assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
@@ -187,7 +187,7 @@ def test_in_10_sliders_move_the_hole_and_hide_the_end_of_a_digit(opened):
     digit, continued = picture(page, 0), picture(page, 1)
     expect(page.get_by_text("all 16 fillings weighed")).to_be_visible(timeout=MINUTES)
     source, before = digit.get_attribute("src"), pixels(digit)
-    press(page, "hole y", "ArrowDown")
+    press(page, "hole y", "ArrowRight")
     _, after = changed(digit, source)
     hole, moved = ((shown == 127).all(2) for shown in (before, after))
     pixel = len(after) // 8

@@ -74,7 +74,8 @@ class _AttentionPanel(CaptionedPanel):
         self.on(self._look, self.x, self.y, self.size, self.caption)
         self.on(self._draw, self.word, self.layer, self.pixel_x, self.pixel_y)
         controls = [self.number, self.x, self.y, self.size, self.caption, self.unknown, self.word, self.layer, self.pixel_x, self.pixel_y]
-        shown = VBox([HBox([titled("The chosen pixel is orange", self.picture), titled("Attention to the chosen word", self.heat)]), self.status, self.error])
+        maps = HBox([titled("The chosen pixel is orange", self.picture), titled("Attention to the chosen word", self.heat)])
+        shown = VBox([maps, self.status, self.error], layout=Layout(flex="0 0 540px", max_width="100%"))
         self.children = [HBox([shown, VBox(controls), self.bars], layout=Layout(flex_flow="row wrap"))]
         self.attempt(self._other_picture)
 
