@@ -31,7 +31,7 @@ test-slow: setup browser
 	$(BIN)/pytest -m slow
 
 lab: setup
-	$(BIN)/jupyter lab notebooks
+	NBUTILS_PANELS=1 $(BIN)/jupyter lab notebooks
 
 bench: setup
 	$(BIN)/python -m benchmarks

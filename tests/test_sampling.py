@@ -329,6 +329,39 @@ def test_frames_show_what_the_model_was_shown():
     assert (result.entropy_frames[1:, 0][unknown[1:, 0]] > 0).all()
 
 
+@pytest.mark.parametrize("engine", ["dense", "incremental"])
+@pytest.mark.parametrize("strategy", sampling.STRATEGIES)
+def test_a_watched_run_is_the_same_run(strategy, engine):
+    image, known, caption, length = small_case()
+    settings = dict(strategy=strategy, engine=engine, num_steps=6, frames=5)
+    seen = []
+    watched = sampling.inpaint(
+        small_model(), image, known, caption, length, **settings, generator=seeded(5), watch=lambda step, state, shown: seen.append((step, state.clone(), shown))
+    )
+    unwatched = sampling.inpaint(small_model(), image, known, caption, length, **settings, generator=seeded(5))
+    assert all(torch.equal(getattr(watched, name), value) for name, value in vars(unwatched).items())
+    assert [step for step, _, _ in seen] == list(range(len(seen)))
+    assert torch.equal(seen[0][1], unwatched.frames[0])
+    for _, state, shown in seen:
+        assert torch.equal(state[known], image[known])
+        assert shown[known].all()
+    if "gibbs" not in strategy:
+        assert torch.equal(seen[0][2], known)
+        for _, state, shown in seen:
+            assert torch.equal(state[shown], unwatched.image[shown])  # what has been drawn stays
+
+
+@pytest.mark.parametrize("strategy", sampling.STRATEGIES)
+def test_what_a_watcher_raises_ends_the_run(strategy):
+    def watch(step, state, shown):
+        if step == 2:
+            raise InterruptedError("enough")
+
+    image, known, caption, length = small_case()
+    with pytest.raises(InterruptedError, match="enough"):
+        sampling.inpaint(small_model(), image, known, caption, length, strategy=strategy, watch=watch, generator=seeded())
+
+
 def test_a_whole_picture_can_be_drawn_from_nothing():
     image = torch.zeros(1, 3, 6, 6, dtype=torch.long)
     result = sampling.inpaint(small_model(), image, image > 0, strategy="independent_gibbs", num_steps=3, generator=seeded())

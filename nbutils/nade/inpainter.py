@@ -157,10 +157,10 @@ class Inpainter(nn.Module):
         """What every pixel attends to: dict from layer to float (B, H, W, T), over words; arguments as in `forward`.
 
         Raises:
-            ValueError: the model's merger is not "attention".
+            ValueError: the model merges no captions, or not by attention.
         """
-        if self.config.merger != "attention":
-            raise ValueError(f"merger: {self.config.merger!r}; only 'attention' has weights over words")
+        if self.config.merger != "attention" or not self.mergers:
+            raise ValueError(f"model: merges no captions by attention (merger {self.config.merger!r}, {len(self.mergers)} merging layers)")
         found = {}
 
         def keep(layer):

@@ -41,7 +41,7 @@ class InpaintResult:
 @torch.no_grad()
 def inpaint(
     model, image, known, caption=None, caption_length=None, *, strategy, temperature=1.0, schedule=None, num_steps=None,
-    convention="resample", start="noise", engine="auto", frames=33, generator=None,
+    convention="resample", start="noise", engine="auto", frames=33, generator=None, watch=None,
 ):  # fmt: skip
     """Fill in what is not known by sampling.
 
@@ -69,6 +69,9 @@ def inpaint(
             are the same up to rounding. A model that is no `Inpainter` runs dense.
         frames: how many states to return, evenly spaced from the start to the result.
         generator: torch.Generator that the seed of all random numbers is drawn from.
+        watch: called before every draw with the number of draws so far, the pictures as they stand, int64 (B, C, H, W), to be copied if
+            kept, and what the model is shown, bool (B, C, H, W) on the CPU; of groups of pictures where they are filled group by group.
+            What it raises ends the sampling and is passed on.
     Returns:
         InpaintResult.
     Raises:
@@ -82,7 +85,7 @@ def inpaint(
     parts = []
     for group in torch.arange(len(image), device=image.device).split(engines.group_size(engine, model, image.shape)):
         words = (None, None) if caption is None else (caption[group], caption_length[group])
-        run = _Run(model, image[group], known[group].cpu(), *words, engine, temperature, start, seed, int(group[0]))
+        run = _Run(model, image[group], known[group].cpu(), *words, engine, temperature, start, seed, int(group[0]), watch)
         if strategy in ("greedy", "antigreedy"):
             parts.append(run.by_entropy(1 if strategy == "greedy" else -1, frames))
         elif strategy in ("independent_gibbs", "ancestral_gibbs"):
@@ -115,8 +118,9 @@ def _check(strategy, temperature, num_steps, convention, start, frames):
 class _Run:
     """A group of pictures being filled in. Masks are on the CPU, levels on the device of the pictures; V = C * H * W variables."""
 
-    def __init__(self, model, image, known, caption, caption_length, engine, temperature, start, seed, first):
+    def __init__(self, model, image, known, caption, caption_length, engine, temperature, start, seed, first, watch):
         self.shape, self.device, self.temperature, self.first = image.shape, image.device, temperature, first
+        self.watch, self.draws = watch, 0
         self.seeds = {device: seed.to(device) for device in {torch.device("cpu"), image.device}}
         self.hole = ~known.flatten(1)  # (B, V)
         self.sizes = self.hole.sum(1)
@@ -201,6 +205,9 @@ class _Run:
         """Draw the variables `chosen`, flat indices into (B, V), given all that are not `unknown` (B, V).
 
         For the examples `framed`, bool (B,), note what is unknown and how uncertain. `predicted` may hold logits already there."""
+        if self.watch:
+            self.watch(self.draws, self.state.view(self.shape), ~unknown.view(self.shape))
+            self.draws += 1
         wanted = torch.zeros_like(unknown)
         wanted.view(-1)[chosen] = True
         if framed.any():

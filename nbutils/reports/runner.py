@@ -121,7 +121,8 @@ def _execute(path, values, out, key, timeout):
         executed = Path(folder) / path.name
         command = [sys.executable, "-m", "papermill", path, executed, "--cwd", path.parent, "-k", "python3", "-f", settings, "--no-progress-bar"]
         command += ["--execution-timeout", str(timeout)] if timeout else []
-        process = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+        quiet = os.environ | {"NBUTILS_PANELS": ""}  # also where a terminal of JupyterLab runs the series
+        process = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=quiet)
         if process.returncode and not executed.exists():
             return Outcome(path.stem, "failed", time.perf_counter() - began, error=f"papermill: {process.stderr.strip().splitlines()[-1]}")
         error = _error(executed) or ("" if process.returncode == 0 else process.stderr.strip().splitlines()[-1])
