@@ -75,7 +75,10 @@ def load(source, *, image_size=28, num_train=None, num_valid=None, num_test=None
             raise DigitsError(f"{name}: {value}; expected at least 1")
     if source == "embedded":
         images, labels = _embedded()
-        parts, where = (slice(0, 1200), slice(1200, 1500), slice(1500, None)), "scikit-learn's handwritten digits (8 x 8, enlarged)"
+        parts, where = (
+            (slice(0, 1200), slice(1200, 1500), slice(1500, None)),
+            f"scikit-learn's handwritten digits of 8 x 8 pixels{', enlarged' if image_size > 8 else ', reduced' if image_size < 8 else ''}",
+        )
         splits = [(images[part], labels[part]) for part in parts]
     else:
         train, test = read_mnist(digits_folder(source))
@@ -83,7 +86,7 @@ def load(source, *, image_size=28, num_train=None, num_valid=None, num_test=None
         splits, where = [(train[0][:first], train[1][:first]), (train[0][first:], train[1][first:]), test], "MNIST"
     cut = zip(splits, (num_train, num_valid, num_test))
     train, valid, test = (Digits(torch.from_numpy(_resized(images[:count], image_size)), torch.from_numpy(labels[:count].astype(np.int64))) for (images, labels), count in cut)
-    text = f"{where}: {len(train):,} to train on, {len(valid):,} to select models by, {len(test):,} to report, {image_size} x {image_size} pixels."
+    text = f"{where}: {len(train):,} to train on, {len(valid):,} to select models by, {len(test):,} to report, at {image_size} x {image_size}."
     return Splits(train, valid, test, text[0].upper() + text[1:])
 
 

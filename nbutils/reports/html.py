@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import escape
 from pathlib import Path
 
 import jinja2
@@ -98,8 +99,8 @@ def title_and_abstract(notebook):
     return title.lstrip("# ").strip(), rest.strip().split("\n\n")[0]
 
 
-def render(path, before=None, after=None):
-    """The page of an executed notebook; `before` and `after` are (file name, title) of its neighbours, or None.
+def render(path, before=None, after=None, findings=()):
+    """The page of an executed notebook; `before` and `after` are (file name, title) of its neighbours, or None; `findings` stand at its top.
 
     Figures and tables are numbered, and links to `#figure-NAME` and `#table-NAME` get the number of what has that name.
 
@@ -114,6 +115,9 @@ def render(path, before=None, after=None):
     page, _ = exporter.from_notebook_node(notebook, resources=resources)
     contents = "".join(f'<li class="level-{level}"><a href="#{anchor}">{text}</a></li>' for level, anchor, text in exporter.headings if level > 1)
     body, card, rest = re.split("<!-- run card -->|<!-- end -->", page)  # the card goes under the title, which is in the first cell
+    found = "".join(f"<li>{escape(finding)}</li>" for finding in findings)
+    if found:  # after the first cell, which holds title and abstract
+        body = body.replace('<details class="code"', f'<section class="found" aria-label="Findings"><b>Found in this run</b><ul>{found}</ul></section><details class="code"', 1)
     body = body.replace("<!-- contents -->", contents).replace("</h1>", f"</h1>{card}", 1)  # headings are known once the cells are rendered
     return _numbered(body + rest).replace("<pre>", '<pre tabindex="0">')  # what scrolls can be reached by keyboard
 
@@ -159,7 +163,7 @@ def render_series(out, names, outcomes):
         cards.append({"name": name, "title": titles[name], "abstract": rendered, "findings": _findings(out, name), "picture": _key_picture(notebook), "facts": facts})
     for position, name in enumerate(there):
         neighbours = [(f"{there[i]}.html", titles[there[i]]) if 0 <= i < len(there) else None for i in (position - 1, position + 1)]
-        write_text(out / f"{name}.html", render(out / f"{name}.ipynb", *neighbours))
+        write_text(out / f"{name}.html", render(out / f"{name}.ipynb", *neighbours, _findings(out, name)))
     cards += [{"name": name, "title": name, "abstract": "", "findings": [], "picture": "", "facts": {}} for name in names if name not in there]
     for page in ("index", "status"):
         write_text(out / f"{page}.html", environment.get_template(f"{page}_page.html.j2").render(cards=cards, outcomes=outcomes))
