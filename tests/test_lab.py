@@ -28,7 +28,7 @@ SETTINGS = {"apputils-extension/notification": '{"fetchNews": "false", "checkFor
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab on copies of notebooks 05 and 10 with the parameters of the profile smoke."""
+    """The address of a JupyterLab, and a folder with the folder `notebooks` that it serves and with the results of report 09 in `reports`."""
     folder = tmp_path_factory.mktemp("lab")
     environment = os.environ | {"NBUTILS_PANELS": "1", "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
     environment |= {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")}
@@ -40,8 +40,6 @@ def lab(tmp_path_factory):
     process = subprocess.run(run, env=environment, capture_output=True, text=True)
     assert process.returncode == 0, process.stdout + process.stderr
     (folder / "notebooks").mkdir()
-    for name in ("05_sampling_orderings", "10_mnist_exact_inpainting"):
-        write_small(name, folder / "notebooks", folder / "reports")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -52,7 +50,7 @@ def lab(tmp_path_factory):
     address = f"http://127.0.0.1:{port}"
     try:
         wait_until_served(address, server, folder / "log")
-        yield address
+        yield address, folder
     finally:
         server.terminate()  # which ends its kernels too
         try:
@@ -61,14 +59,14 @@ def lab(tmp_path_factory):
             server.kill()
 
 
-def write_small(name, folder, reports):
-    """A copy of a notebook whose parameters are those of the profile smoke, as a reader would have typed them."""
-    path = parameters.NOTEBOOKS / f"{name}.ipynb"
-    values = parameters.resolve({name: path}, parameters.read_profile("smoke"), {})[name] | {"reports": str(reports)}
-    book = nbformat.read(path, as_version=4)
+def write_small(name, path, reports):
+    """A copy, at `path`, of a notebook whose parameters are those of the profile smoke, as a reader would have typed them."""
+    original = parameters.NOTEBOOKS / f"{name}.ipynb"
+    values = parameters.resolve({name: original}, parameters.read_profile("smoke"), {})[name] | {"reports": str(reports)}
+    book = nbformat.read(original, as_version=4)
     (cell,) = [cell for cell in book.cells if "parameters" in cell.metadata.get("tags", ())]
     cell.source = "\n".join(f"{key} = {value!r}" for key, value in values.items())
-    nbformat.write(book, folder / path.name)
+    nbformat.write(book, path)
 
 
 def wait_until_served(address, server, log):
@@ -84,13 +82,16 @@ def wait_until_served(address, server, log):
 
 
 @pytest.fixture
-def opened(browser, lab):  # noqa: F811
-    """A function that opens a notebook, runs all its cells and gives the page once a panel is there."""
+def opened(browser, lab, request):  # noqa: F811
+    """A function that opens a copy of a notebook with a kernel of its own, runs all cells and gives the page once a panel is there."""
+    address, folder = lab
     context = browser.new_context(viewport={"width": 1600, "height": 1200})
 
     def run_all(name):
+        copy = folder / "notebooks" / f"{request.node.name}.ipynb"
+        write_small(name, copy, folder / "reports")
         page = context.new_page()
-        page.goto(f"{lab}/lab/tree/{name}.ipynb?token={TOKEN}&reset")
+        page.goto(f"{address}/lab/tree/{copy.name}?token={TOKEN}&reset")
         expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible(timeout=2 * MINUTES)
         expect(page.locator(".jp-NotebookPanel-toolbar .jp-KernelName")).to_contain_text("Python 3", timeout=2 * MINUTES)
         expect(page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')).to_be_attached(timeout=2 * MINUTES)  # before that nothing is run
@@ -149,8 +150,8 @@ def test_in_05_a_slider_moves_the_hole_and_the_picture_fills_in(opened):
     source, first = changed(image, source)
     assert np.array_equal(first, after)  # frame 0 of an ancestral run: nothing is drawn yet
 
-    page.get_by_label("strategy").select_option("ancestral_gibbs")
-    steps = page.get_by_label("Gibbs steps")
+    page.get_by_label("strategy", exact=True).select_option("ancestral_gibbs")
+    steps = page.get_by_label("Gibbs steps", exact=True)
     steps.fill("10000")
     steps.press("Enter")
     page.get_by_role("button", name="Fill in").click()
@@ -164,11 +165,13 @@ def test_in_05_a_slider_moves_the_hole_and_the_picture_fills_in(opened):
 
 def test_in_05_hostile_captions_and_impossible_holes_are_lines_of_the_panel(opened):
     page = opened("05_sampling_orderings")
-    page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     page.locator(".widget-textarea textarea").first.fill("A ball. <img src=x onerror=alert(1)>")
     expect(page.get_by_text("onerror, alert")).to_be_visible(timeout=MINUTES)
     press(page, "hole x", "End")
     expect(page.get_by_role("alert").filter(has_text="do not fit into a picture of 16 x 16")).to_be_visible(timeout=MINUTES)
+    assert dialogs == []
     assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
 
 
@@ -177,7 +180,7 @@ def test_in_05_the_attention_follows_the_word(opened):
     heat = picture(page, 2)
     expect(heat).to_be_attached(timeout=MINUTES)
     source, before = heat.get_attribute("src"), pixels(heat)
-    page.get_by_label("word").select_option(index=1)
+    page.get_by_label("word", exact=True).select_option(index=1)
     _, after = changed(heat, source)
     assert not np.array_equal(before, after)
 

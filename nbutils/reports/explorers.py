@@ -135,9 +135,8 @@ class _DigitsPanel(Panel):
         self.on(self._other_picture, self.number)
         self.on(self._fill, self.x, self.y, self.size)
         self.on(self._go_on, self.first, self.seed)
-        hole = HBox(
-            [titled("The hole is grey", self.picture), VBox([self.number, self.x, self.y, self.size, self.status, self.error]), self.fillings], layout=Layout(flex_flow="row wrap")
-        )
+        controls = VBox([self.number, self.x, self.y, self.size, self.status, self.error], layout=Layout(width="29em"))
+        hole = HBox([titled("The hole is grey", self.picture), controls, self.fillings], layout=Layout(flex_flow="row wrap"))
         self.children = [hole, HBox([self.first, self.seed]), titled(f"The end is grey; {_SAMPLES} samples of how the digit goes on", self.continued)]
         self.attempt(self._other_picture)
 

@@ -24,12 +24,12 @@ def enlarged(picture, width=256):
 
 def titled(title, picture):
     """A picture of a panel under words that say what it shows; it has no alternative text, and JupyterLab fails to draw one with a tooltip."""
-    return VBox([Label(title), picture])
+    return VBox([Label(title), picture], layout=Layout(align_items="flex-start"))  # not stretched
 
 
 def wide():
     """Room for a control's name and its value: arguments of a widget."""
-    return {"style": {"description_width": "7em"}, "layout": Layout(width="26em")}
+    return {"style": {"description_width": "8em"}, "layout": Layout(width="27em")}
 
 
 def square(height, width, x, y, size):
