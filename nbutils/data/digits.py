@@ -75,10 +75,8 @@ def load(source, *, image_size=28, num_train=None, num_valid=None, num_test=None
             raise DigitsError(f"{name}: {value}; expected at least 1")
     if source == "embedded":
         images, labels = _embedded()
-        parts, where = (
-            (slice(0, 1200), slice(1200, 1500), slice(1500, None)),
-            f"scikit-learn's handwritten digits of 8 x 8 pixels{', enlarged' if image_size > 8 else ', reduced' if image_size < 8 else ''}",
-        )
+        parts, change = (slice(0, 1200), slice(1200, 1500), slice(1500, None)), ", enlarged" if image_size > 8 else ", reduced" if image_size < 8 else ""
+        where = f"scikit-learn's handwritten digits of 8 x 8 pixels{change}"
         splits = [(images[part], labels[part]) for part in parts]
     else:
         train, test = read_mnist(digits_folder(source))

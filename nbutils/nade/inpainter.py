@@ -24,7 +24,7 @@ class InpainterConfig:
     the caption is merged; None is every second one, from the first. `vocabulary_size` counts padding and the unknown word; 0 makes a
     model that reads no captions. `ordered` starts the input table and the output weights as smooth functions of the level,
     where False starts every level on its own, as in 2017; both can represent the same functions. `readout` is the width of one more
-    1 x 1 layer before the output, 0 for none, as in 2017: with few filters the logits of 3 x 256 levels have too low a rank to be sharp.
+    1 x 1 layer before the output, 0 for none, as in 2017: with few filters the logits of 3 x 256 levels have a low rank.
 
     Raises:
         ValueError: an impossible value, named.
@@ -124,15 +124,15 @@ class Inpainter(nn.Module):
             logits = self.head(self.readout(x.permute(0, 2, 3, 1))).unflatten(-1, (self.config.channels, self.config.levels))
             return logits.permute(0, 3, 1, 2, 4)
 
-    def features(self, image, known, caption=None, caption_length=None):
-        """The last hidden layer, (B, width, H, W); arguments as in `forward`."""
+    def features(self, image, known, caption=None, caption_length=None, attention=None):
+        """The last hidden layer, (B, width, H, W); arguments as in `forward`. A dict `attention` is filled as `attention` says, pixels in one axis."""
         captions = self.read(caption, caption_length, len(image))
-        x = skip = self._merge(1, torch.relu(self.first_norm(self.first(image, known))), captions)
+        x = skip = self._merge(1, torch.relu(self.first_norm(self.first(image, known))), captions, attention)
         for layer, conv in enumerate(self.body, start=2):
             x = conv(x)
             if self.adds_skip(layer):
                 x = x + skip[:, : self.config.width]
-            x = self._merge(layer, torch.relu(x), captions)
+            x = self._merge(layer, torch.relu(x), captions, attention)
             if layer % 2:
                 skip = x
         return x
@@ -162,20 +162,17 @@ class Inpainter(nn.Module):
         if self.config.merger != "attention" or not self.mergers:
             raise ValueError(f"model: merges no captions by attention (merger {self.config.merger!r}, {len(self.mergers)} merging layers)")
         found = {}
+        self.features(image, known, caption, caption_length, attention=found)
+        return {layer: weights.unflatten(1, image.shape[2:]) for layer, weights in found.items()}
 
-        def keep(layer):
-            return lambda merger, given, _: found.update({layer: merger.weights(given[0], given[1][0], given[1][2]).unflatten(1, image.shape[2:])})
-
-        hooks = [merger.register_forward_hook(keep(int(layer))) for layer, merger in self.mergers.items()]
-        self.features(image, known, caption, caption_length)
-        for hook in hooks:
-            hook.remove()
-        return found
-
-    def _merge(self, layer, x, captions):
+    def _merge(self, layer, x, captions, attention=None):
         if layer not in captions:
             return x
-        pixels = self.mergers[str(layer)](x.flatten(2).transpose(1, 2), captions[layer])  # (B, H * W, width)
+        merger, pixels = self.mergers[str(layer)], x.flatten(2).transpose(1, 2)  # (B, H * W, width)
+        if attention is not None:
+            keys, _, valid = captions[layer]
+            attention[layer] = merger.weights(pixels, keys, valid)
+        pixels = merger(pixels, captions[layer])
         return pixels.transpose(1, 2).unflatten(2, x.shape[2:])
 
     def logits_at(self, features, index):

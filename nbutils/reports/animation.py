@@ -82,13 +82,15 @@ def cell(frames, known_frames, label, alt, width=128, frame_facts=None):
 
     Args:
         frames: uint8 (F, C, H, W).
-        known_frames: bool (F, C, H, W), to show in grey what is not yet known in a frame; None to show all.
+        known_frames: bool (F, C, H, W), to show in grey what is not yet known in a frame, but for the last; None to show all.
         label: text under it.
         alt: what it shows, for those who cannot see it.
         width: on the page, pixels.
         frame_facts: a text for each frame, shown when the reader stops at it; from `facts`, say.
     """
-    pictures = [np.asarray(f, np.uint8) if known_frames is None else hidden(f, k) for f, k in zip(frames, known_frames if known_frames is not None else frames)]
+    pictures = [np.asarray(frame, np.uint8) for frame in frames]
+    if known_frames is not None:
+        pictures[:-1] = [hidden(frame, known) for frame, known in zip(pictures[:-1], known_frames)]
     count = len(pictures)
     frame_facts = frame_facts or [f"frame {number + 1} of {count}" for number in range(count)]
     height = round(width * pictures[0].shape[1] / pictures[0].shape[2])
