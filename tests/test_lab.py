@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from test_browser import browser  # noqa: F401, a fixture
 
 from nbutils.reports import parameters
 
@@ -82,7 +81,7 @@ def wait_until_served(address, server, log):
 
 
 @pytest.fixture
-def opened(browser, lab, request):  # noqa: F811
+def opened(browser, lab, request):
     """A function that opens a copy of a notebook with a kernel of its own, runs all cells and gives the page once a panel is there."""
     address, folder = lab
     context = browser.new_context(viewport={"width": 1600, "height": 1200})

@@ -77,7 +77,7 @@ def facts(result, picture, hole, schedule=None):
     return lines
 
 
-def cell(frames, known_frames, label, alt, width=128, frame_facts=None):
+def cell(frames, known_frames, label, alt, width=128, frame_facts=None, milliseconds=120):
     """One animation of an `animations` figure.
 
     Args:
@@ -87,6 +87,7 @@ def cell(frames, known_frames, label, alt, width=128, frame_facts=None):
         alt: what it shows, for those who cannot see it.
         width: on the page, pixels.
         frame_facts: a text for each frame, shown when the reader stops at it; from `facts`, say.
+        milliseconds: how long a frame lasts.
     """
     pictures = [np.asarray(frame, np.uint8) for frame in frames]
     if known_frames is not None:
@@ -95,7 +96,7 @@ def cell(frames, known_frames, label, alt, width=128, frame_facts=None):
     frame_facts = frame_facts or [f"frame {number + 1} of {count}" for number in range(count)]
     height = round(width * pictures[0].shape[1] / pictures[0].shape[2])
     sizes = f'alt="{escape(alt)}" width="{width}" height="{height}" style="image-rendering:pixelated"'
-    moving = f'<img class="moving" loading="lazy" src="{data_uri(gif(pictures), "image/gif")}" {sizes}>'
+    moving = f'<img class="moving" loading="lazy" src="{data_uri(gif(pictures, milliseconds), "image/gif")}" {sizes}>'
     style = f"width:{width}px;image-rendering:pixelated;display:block;transform:translateY({-100 * (count - 1) / count}%)"
     poster = f'<img src="{data_uri(strip(pictures), "image/png")}" alt="{escape(alt)}, stopped" style="{style}">'
     still = f'<div class="strip" data-frames="{count}" data-facts="{escape(json.dumps(frame_facts))}" style="width:{width}px;height:{height}px">{poster}</div>'

@@ -164,17 +164,19 @@ def render_series(out, names, outcomes):
     for position, name in enumerate(there):
         neighbours = [(f"{there[i]}.html", titles[there[i]]) if 0 <= i < len(there) else None for i in (position - 1, position + 1)]
         write_text(out / f"{name}.html", render(out / f"{name}.ipynb", *neighbours, _findings(out, name)))
-    cards += [{"name": name, "title": name, "abstract": "", "findings": [], "picture": "", "facts": {}} for name in names if name not in there]
+    cards += [{"name": name, "title": name, "abstract": "", "findings": [], "picture": None, "facts": {}} for name in names if name not in there]
     for page in ("index", "status"):
         write_text(out / f"{page}.html", environment.get_template(f"{page}_page.html.j2").render(cards=cards, outcomes=outcomes))
 
 
 def _key_picture(notebook):
-    """The picture of the figure that is named "key", as an address, or "" where there is none."""
+    """The picture of the figure that is named "key": its address and kind; None without one. Of animations the first, whose last frame is shown."""
     shown = (output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", ()))
     key = next((text for text in shown if 'data-name="key"' in text), "")
-    found = re.search(r'<img[^>]*src="([^"]*)"', key)
-    return found[1] if found else ""
+    for kind, pattern in (("frames", r'class="strip".*?<img src="([^"]*)"'), ("chart", r'<img class="chart".*?src="([^"]*)"'), ("picture", r'<img src="([^"]*)"')):
+        if found := re.search(pattern, key, re.DOTALL):
+            return {"address": found[1], "kind": kind}
+    return None
 
 
 def _findings(out, name):
