@@ -7,6 +7,7 @@ import joblib
 import torch
 from torch import nn
 
+from nbutils.data import digits
 from nbutils.pixelrnn import inpainting, recurrent
 from nbutils.pixelrnn.models import PixelPredictor, RecurrentConfig, build_cells, pixel_nll
 
@@ -35,13 +36,6 @@ def _steps(threads, count):
         _step(cells, True)
 
 
-def _ink(count):
-    """Pictures with blank first and last rows, as digits have, and the structure of none: float (count, 784)."""
-    pixels = (torch.rand(count, _PIXELS, generator=torch.Generator().manual_seed(0)) > 0.8).float()
-    pixels[:, : 4 * 28] = pixels[:, -4 * 28 :] = 0
-    return pixels
-
-
 def _every_candidate(model, pixels, missing):
     candidates = 2 ** missing.shape[1]
     whole = pixels[:, None].repeat(1, candidates, 1)
@@ -65,7 +59,8 @@ def rows():
     after = _seconds(lambda: [_steps(cores, 10) for _ in range(cores)], 1)
     yield f"{cores} trainings of GRU 64 on {cores} cores", after, beside
     torch.set_num_threads(1)
-    model, pixels = PixelPredictor(RecurrentConfig(hidden_size=128)).eval(), _ink(1000)
+    model = PixelPredictor(RecurrentConfig(hidden_size=128)).eval()
+    pixels = digits.binarise(digits.load("embedded", image_size=28, num_train=1000).train)
     for side in (1, 2):
         corner = torch.randint(29 - side, (2, 1000, 1), generator=torch.Generator().manual_seed(side))
         missing = (corner[0] + torch.arange(side).repeat_interleave(side)) * 28 + corner[1] + torch.arange(side).repeat(side)
