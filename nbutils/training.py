@@ -159,7 +159,7 @@ def train(model, task, settings, folder, description, unrelated=()):
             scores = task.validate(wrapped)
             state.plateau.update(state.step, scores["loss"])
             state.record(scores, optimizer, norm, model)
-            if settings.keep_best and scores["loss"] == min(state.column("valid_loss")):
+            if settings.keep_best and scores["loss"] == min(row["valid_loss"] for row in state.metrics):
                 state.best = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
             bar.set_postfix({"train": f"{state.metrics[-1]['train_loss']:.3f}", "valid": f"{scores['loss']:.3f}"}, refresh=False)
         if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
@@ -196,9 +196,6 @@ class _State:
         }
         self.metrics.append(row | {f"valid_{name}": value for name, value in scores.items()})
         self.losses = []
-
-    def column(self, name):
-        return [row[name] for row in self.metrics]
 
     def save(self, model, optimizer):
         tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}

@@ -59,6 +59,14 @@ def test_two_passes_whose_gradients_are_taken_later_do_not_share_their_memory():
     assert torch.allclose(torch.autograd.grad(third, made.weight_hh_l0)[0], expected[0])
 
 
+def test_a_gradient_that_is_taken_twice_is_refused():
+    made = cells("gru")
+    loss = recurrent.run(made, torch.randn(10, 3, 2).double())[0].sum()
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="fused=False"):
+        loss.backward()
+
+
 def test_cells_of_another_form_are_refused_and_run_plainly_on_request():
     made, sequence = nn.GRU(2, 3, bidirectional=True), torch.randn(10, 1, 2)
     with pytest.raises(ValueError, match="fused=False"):

@@ -73,6 +73,18 @@ def test_a_failed_notebook_gives_a_page_with_its_traceback_and_stops_what_needs_
     assert invoke("--out", out).exit_code == 0
 
 
+def test_a_page_that_failed_does_not_show_what_an_earlier_run_found(books, tmp_path):
+    save = "from nbutils.reports import results\nresults.save(reports, '01_first', {}, ['a finding of old'])"
+    notebook(books, "01_first", save)
+    out = tmp_path / "out"
+    assert invoke("--out", out).exit_code == 0
+    pages = [out / "01_first.html", out / "index.html"]
+    assert all("a finding of old" in page.read_text() for page in pages)
+    notebook(books, "01_first", "raise ValueError")
+    assert invoke("--out", out).exit_code == 1
+    assert not any("a finding of old" in page.read_text() for page in pages)
+
+
 def test_a_kernel_that_dies_and_a_cell_that_hangs_are_failures(books, tmp_path):
     notebook(books, "01_dies", "import os\nos.kill(os.getpid(), 9)")
     notebook(books, "02_hangs", "import time\ntime.sleep(600)")

@@ -103,13 +103,11 @@ def _block_nll(model, pixels):
     rows, length = pixels.shape
     differs = pixels[1:] != pixels[:-1]
     splits = torch.cat([torch.zeros(1, dtype=torch.long), torch.where(differs.any(1), differs.int().argmax(1), length)])  # first pixel unlike the row above
-    times = [*splits[1:].unique().tolist(), length] if rows > 1 else [length]
-    times = sorted({time for time in times if time <= length} | {length})
     representatives = torch.zeros(1, dtype=torch.long)  # a picture for every beginning up to `time`
     logits, state = model(pixels.new_full((1, 1), START))
     nll, time = torch.zeros(1, dtype=torch.float64), 0
     logits = logits[:, -1]
-    for until in times:
+    for until in sorted({*splits[1:].tolist(), length}):
         if until > time:  # the pixels before `until` are the same for all that a representative stands for
             seen = pixels[representatives, time:until]
             following, state = model(seen, state)

@@ -55,6 +55,18 @@ def _release(gates):
     _FREE[:] = [gates, *_FREE][:3]  # as many as a stack of three layers holds at once
 
 
+def _taken(ctx):
+    """The gates of a pass, which its gradient overwrites and which therefore can be taken once.
+
+    Raises:
+        RuntimeError: they have been taken.
+    """
+    if ctx.gates is None:
+        raise RuntimeError("cells: the gradient of this pass has been taken already; run the cells again, or with fused=False")
+    gates, ctx.gates = ctx.gates, None
+    return gates
+
+
 def _tanh(x, out):
     """tanh as 2 s(2x) - 1: six times faster than torch's own on a CPU, and as close in absolute terms."""
     return torch.mul(x, 2, out=out).sigmoid_().mul_(2).sub_(1)
@@ -95,7 +107,7 @@ class _GRU(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_outputs, grad_last):
         x, w, reordered, states = ctx.saved_tensors
-        gates, aten = ctx.gates, torch.ops.aten
+        gates, aten = _taken(ctx), torch.ops.aten
         steps, _, columns = gates.shape
         units = reordered.shape[1]
         d_u, d_w, d_bias = torch.zeros_like(reordered), torch.zeros_like(w), gates.new_zeros(4 * units, columns)
@@ -120,8 +132,7 @@ class _GRU(torch.autograd.Function):
             d_bias += a
             if d_x is not None:
                 torch.mm(w.t(), a[units:], out=d_x[step])
-        _release(ctx.gates)
-        ctx.gates = None
+        _release(gates)
         d_bias = d_bias.sum(1)
         d_c = torch.cat([d_bias[units : 3 * units], d_bias[:units]])
         return d_x, dh, d_w, torch.cat([d_u[units:], d_u[:units]]), d_bias[units:], d_c, None
@@ -158,7 +169,7 @@ class _LSTM(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad_outputs, grad_last, grad_cell):
         x, w, u, states, cells = ctx.saved_tensors
-        gates, aten = ctx.gates, torch.ops.aten
+        gates, aten = _taken(ctx), torch.ops.aten
         steps, _, columns = gates.shape
         units = u.shape[1]
         d_u, d_w, d_bias = torch.zeros_like(u), torch.zeros_like(w), gates.new_zeros(4 * units, columns)
@@ -186,7 +197,6 @@ class _LSTM(torch.autograd.Function):
             d_bias += a
             if d_x is not None:
                 torch.mm(w.t(), a, out=d_x[step])
-        _release(ctx.gates)
-        ctx.gates = None
+        _release(gates)
         d_bias = d_bias.sum(1)
         return d_x, dh, dc, d_w, d_u, d_bias, d_bias, None

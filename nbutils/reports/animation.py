@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import re
 from html import escape
 
 import numpy as np
@@ -20,7 +21,7 @@ _STYLE = (
 # Shows frame k of every strip of the figure; a strip is all frames of a cell, one under the other.
 _SEEK = (
     "const f=this.closest('figure'),r=f.querySelector('input[type=range]');for(const s of f.querySelectorAll('.strip')){const n=+s.dataset.frames,"
-    "k=Math.round(r.value/r.max*(n-1));s.firstElementChild.style.transform=`translateY(${-100*k/n}%)`;"
+    "k=Math.round(r.value/Math.max(1,r.max)*(n-1));s.firstElementChild.style.transform=`translateY(${-100*k/n}%)`;"
     "const t=s.parentElement.querySelector('.frame-facts');if(t)t.textContent=JSON.parse(s.dataset.facts)[k]}"
 )
 _MARK = "const b=f.querySelector('.pause'),p=f.classList.contains('paused');b.setAttribute('aria-pressed',p);b.textContent=p?'Play':'Pause';"
@@ -114,7 +115,8 @@ def animations(cells, caption, name=None):
     pause = f"const f=this.closest('figure');f.classList.toggle('paused');{_MARK}{_RESTART}"
     seek = f"{_SEEK};f.classList.add('paused');{_MARK}"
     button = f'<button type="button" class="pause" aria-pressed="false" onclick="{pause}">Pause</button>'
-    slider = f'<input type="range" min="0" max="32" value="32" aria-label="Frame" oninput="{seek}">'
+    last = max(int(count) for count in re.findall(r'data-frames="(\d+)"', "".join(cells))) - 1  # of the longest animation, so that every frame can be reached
+    slider = f'<input type="range" min="0" max="{last}" value="{last}" aria-label="Frame" oninput="{seek}">'
     body = f'<div class="gallery" style="display:flex;flex-wrap:wrap;gap:10px">{"".join(cells)}</div>'
     controls = f'<div class="controls">{button} <label>first {slider} last</label></div>'
     named = f' data-name="{escape(name)}"' if name else ""

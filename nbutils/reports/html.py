@@ -154,16 +154,16 @@ def render_series(out, names, outcomes):
     out = Path(out)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES / "report"), autoescape=True)
     there = [name for name in names if (out / f"{name}.ipynb").is_file()]
-    titles, cards = {}, []
+    titles, findings, cards = {}, {}, []
     for name in there:
         notebook = nbformat.read(out / f"{name}.ipynb", as_version=4)
         titles[name], abstract = title_and_abstract(notebook)
         rendered = MarkdownWithMath(renderer=_Renderer([])).render(abstract)
-        facts = notebook.metadata.get("nbutils", {})
-        cards.append({"name": name, "title": titles[name], "abstract": rendered, "findings": _findings(out, name), "picture": _key_picture(notebook), "facts": facts})
+        facts, findings[name] = notebook.metadata.get("nbutils", {}), _findings(out, name) if outcomes[name]["status"] == "done" else []  # not an earlier run's
+        cards.append({"name": name, "title": titles[name], "abstract": rendered, "findings": findings[name], "picture": _key_picture(notebook), "facts": facts})
     for position, name in enumerate(there):
         neighbours = [(f"{there[i]}.html", titles[there[i]]) if 0 <= i < len(there) else None for i in (position - 1, position + 1)]
-        write_text(out / f"{name}.html", render(out / f"{name}.ipynb", *neighbours, _findings(out, name)))
+        write_text(out / f"{name}.html", render(out / f"{name}.ipynb", *neighbours, findings[name]))
     cards += [{"name": name, "title": name, "abstract": "", "findings": [], "picture": None, "facts": {}} for name in names if name not in there]
     for page in ("index", "status"):
         write_text(out / f"{page}.html", environment.get_template(f"{page}_page.html.j2").render(cards=cards, outcomes=outcomes))

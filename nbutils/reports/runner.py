@@ -148,7 +148,7 @@ def _error(executed):
 
 
 def _device():
-    """What the notebook's tensors ran on, in words."""
+    """What the machine has to compute with: the accelerator that trainings use, where there is one, and the cores."""
     if torch.accelerator.is_available():
         return f"{torch.accelerator.current_accelerator().type}, {joblib.cpu_count()} processor cores"
     return f"{joblib.cpu_count()} processor cores"
