@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 from pathlib import Path
 
@@ -35,11 +36,23 @@ def _digest(tensors):
 
 
 def save(path, tensors, description):
-    """Write named tensors and a description (anything JSON can say), whole or not at all."""
+    """Write named tensors and a description (anything JSON can say), whole or not at all; what stood at `path` becomes `previous(path)`.
+
+    Raises:
+        OSError: naming `path`, where it cannot be written; what stood there before still does, there or at `previous(path)`.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     description = {"format": FORMAT, "digest": _digest(tensors), "versions": versions()} | description
+    content = safetensors.torch.save(tensors, {"description": json.dumps(description)})  # its own writer maps the file, which a full disk turns into a crash
     with written_whole(path) as beside:
-        safetensors.torch.save_file(tensors, beside, {"description": json.dumps(description)})
+        beside.write_bytes(content)
+        if Path(path).exists():
+            os.replace(path, previous(path))
+
+
+def previous(path):
+    """Where the checkpoint before the one at `path` is kept."""
+    return Path(path).with_suffix(".previous.safetensors")
 
 
 def load(path):
@@ -50,21 +63,33 @@ def load(path):
         description: dict.
     Raises:
         FileNotFoundError: there is no such file.
-        CheckpointError: truncated, altered, not a checkpoint, or of a newer format.
+        CheckpointError: truncated, altered, not a checkpoint, or of a newer format; it offers the previous one where that is whole.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such checkpoint; run the notebook that trains it first")
     try:
+        return _read(path)
+    except CheckpointError as error:
+        try:
+            step = _read(previous(path))[1].get("progress", {}).get("step")
+        except (OSError, CheckpointError):
+            raise CheckpointError(f"{error}; delete it and train again") from None
+        raise CheckpointError(f"{error}; the one before it, {previous(path).name} of step {step}, is whole: delete the damaged file and run again to go on from there") from None
+
+
+def _read(path):
+    try:
         with safetensors.safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {})["description"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint, or cut short ({error!r}); delete it and train again") from None
-    if description["format"] > FORMAT:
-        raise CheckpointError(f"{path}: written in format {description['format']}, this version reads up to {FORMAT}; update nbutils")
-    if description["digest"] != _digest(tensors):
-        raise CheckpointError(f"{path}: its contents have changed since it was written; delete it and train again")
+        written_format, digest = description["format"], description["digest"]
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint, or cut short ({error!r})") from None
+    if written_format > FORMAT:
+        raise CheckpointError(f"{path}: written in format {written_format}, this version reads up to {FORMAT}; update nbutils to read it")
+    if digest != _digest(tensors):
+        raise CheckpointError(f"{path}: its contents have changed since it was written")
     return tensors, description
 
 

@@ -13,10 +13,12 @@ import math
 import statistics
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from . import checkpoints
@@ -119,17 +121,43 @@ def train(model, task, settings, folder, description, unrelated=()):
     Returns:
         TrainingRun; the model is left in evaluation mode on the CPU.
     Raises:
-        FloatingPointError: the loss became NaN or infinite; the last checkpoint keeps the weights before.
+        FloatingPointError: the loss, the gradient or the validation loss became NaN or infinite; the last checkpoint keeps the weights before.
         CheckpointError: the folder's checkpoint cannot be read.
+        OSError: a checkpoint cannot be written, for want of space or permission; the one before it stands.
     """
+    identity = json.dumps([description, asdict(settings), source_digest(("cli", "__main__", "reports/", *unrelated))], sort_keys=True, default=str)
+    folder = Path(folder) / hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
+    with _alone(folder):
+        return _train(model, task, settings, _State(folder, settings, description))
+
+
+@contextmanager
+def _alone(folder):
+    """Keep the folder of a training to one process at a time: another waits, and then finds what the first has left."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"{folder.name}: another process works on the same training; waiting for it to end", flush=True)
+            lock.acquire()
+    except OSError as error:
+        raise OSError(error.errno, f"{folder}: no place for checkpoints ({error.strerror or error}); give a folder that can be written, with space") from error
+    try:
+        for left in folder.glob(".*.part"):  # of a process that was killed while it wrote
+            left.unlink()
+        yield
+    finally:
+        lock.release()
+
+
+def _train(model, task, settings, state):
     from lightning.fabric import Fabric  # takes seconds to import, which only training should pay
     from lightning_utilities.core import rank_zero
 
     rank_zero.log.setLevel(logging.WARNING)  # it announces the precision at every start
-
-    identity = json.dumps([description, asdict(settings), source_digest(("cli", "__main__", "reports/", *unrelated))], sort_keys=True, default=str)
-    folder = Path(folder) / hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
-    state = _State(folder, settings, description)
+    description = state.description
     fabric = Fabric(accelerator="auto", devices=1, precision=settings.precision)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=True)
     wrapped, wrapped_optimizer = fabric.setup(model.to(memory_format=torch.channels_last), optimizer)
@@ -142,13 +170,12 @@ def train(model, task, settings, folder, description, unrelated=()):
             group["lr"] = learning_rate(settings, state.step, state.plateau.divisions)
         batch = fabric.to_device(task.batch(settings.batch_size, step_generator(settings.seed, state.step)))
         loss = task.loss_of(wrapped, batch)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss.item()} at step {state.step}; the weights of step {state.saved_step} are in {state.path}")
+        state.refuse_unless_finite("loss", loss.detach())
         wrapped_optimizer.zero_grad()
         fabric.backward(loss)
         validates = (state.step + 1) % settings.validate_every == 0 or state.step + 1 == settings.steps
-        if validates or math.isfinite(settings.clip_norm):
-            norm = fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False)
+        norm = fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False)
+        state.refuse_unless_finite("gradient", norm)
         wrapped_optimizer.step()
         state.step += 1
         state.losses.append(loss.item())
@@ -157,6 +184,7 @@ def train(model, task, settings, folder, description, unrelated=()):
         if validates:
             wrapped.eval()
             scores = task.validate(wrapped)
+            state.refuse_unless_finite("validation loss", scores["loss"])
             state.plateau.update(state.step, scores["loss"])
             state.record(scores, optimizer, norm, model)
             if settings.keep_best and scores["loss"] == min(row["valid_loss"] for row in state.metrics):
@@ -183,6 +211,11 @@ class _State:
         self.losses, self.metrics = [], []  # training losses since the last validation; a row per validation
         self.plateau = MedianPlateau(settings.patience)
 
+    def refuse_unless_finite(self, name, value):
+        if not math.isfinite(value):
+            kept = f"the weights of step {self.saved_step} are in {self.path}" if self.path.exists() else "no checkpoint had been written yet"
+            raise FloatingPointError(f"the {name} became {float(value)} at step {self.step}; {kept}; try a lower learning rate, clip_norm, or precision 32-true")
+
     def record(self, scores, optimizer, gradient_norm, model):
         parameter_norm = torch.nn.utils.get_total_norm(list(model.parameters()))
         row = {
@@ -208,9 +241,10 @@ class _State:
         self._write_metrics()
 
     def restore(self, model, optimizer):
-        if not self.path.exists():
+        left = [path for path in (self.path, checkpoints.previous(self.path)) if path.exists()]  # only the second, where a kill fell between two renames
+        if not left:
             return
-        tensors, description = checkpoints.load(self.path)
+        tensors, description = checkpoints.load(left[0])
         progress = description["progress"]
         self.step = self.saved_step = progress["step"]
         self.seconds, self.losses, self.metrics = progress["seconds"], progress["losses"], progress["metrics"]

@@ -1,6 +1,7 @@
 """What an Orderless NADE is trained on: captioned pictures, a random mask, and the loss of what the mask hides."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -81,6 +82,7 @@ class InpaintingTask:
         weighting: one of `losses.WEIGHTINGS`.
         optimize_given: also score known variables.
         caption_dropout: share of training examples whose caption is withheld.
+        augment: called with image, caption, caption_length and a generator for every training batch, gives the three back changed; None for none.
         scored_variables: at most so many variables of an example are scored in a training step, chosen at random, with weights that
             keep the objective unbiased; None for all. The 256-way output costs more than the convnet where many are scored.
         validation_masks: masks per held-out picture in a validation, the same at every one.
@@ -96,6 +98,7 @@ class InpaintingTask:
     weighting: str = "ordering_weighted"
     optimize_given: bool = False
     caption_dropout: float = 0.0
+    augment: Callable | None = None
     scored_variables: int | None = None
     validation_masks: int = 1
 
@@ -114,7 +117,8 @@ class InpaintingTask:
     @property
     def choices(self):
         """What the task is apart from its pictures, as a dict that JSON can hold."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("pictures", "held_out")}
+        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("pictures", "held_out", "augment")}
+        return plain | {"augment": self.augment is not None}
 
     def batch(self, size, generator):
         """`size` random training pictures with fresh masks.
@@ -125,6 +129,8 @@ class InpaintingTask:
             weight: float32 (n,), what the loss of each counts for.
         """
         image, caption, length = self.pictures.take(torch.randint(len(self.pictures), (size,), generator=generator))
+        if self.augment is not None:
+            image, caption, length = self.augment(image, caption, length, generator)
         withheld = torch.rand(size, generator=generator) < self.caption_dropout
         known, hole = hide(self.mask, image.shape, hole_size=self.hole_size, generator=generator)
         weight = weights(known, hole, self.weighting, self.optimize_given)
