@@ -83,7 +83,7 @@ def _read(path):
         with safetensors.safe_open(path, framework="pt") as file:
             description = json.loads((file.metadata() or {})["description"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        written_format, digest = description["format"], description["digest"]
+        written_format, digest = int(description["format"]), description["digest"]
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a checkpoint, or cut short ({error!r})") from None
     if written_format > FORMAT:
