@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from . import checkpoints
+from .data.augmentation import Augmentation
 from .nade.inpainter import Inpainter, InpainterConfig
 from .nade.objective import EncodedPictures
 from .training import train
@@ -43,3 +44,8 @@ def fit(name, splits, folder, *, config, task, settings, begin_with=None):
         "task": task.choices, "begin_with": Path(begin_with).parent.name if begin_with else None,
     }  # fmt: skip
     return model, train(model, task, settings, folder, description, unrelated=_UNRELATED)
+
+
+def augmentation(splits):
+    """How to change training pictures at random: not at all for scenes, of which new ones are easily drawn; photographs see `Augmentation`."""
+    return Augmentation.of(splits.vocabulary) if splits.train.indices is None else None
