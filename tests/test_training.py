@@ -14,7 +14,8 @@ from nbutils import checkpoints
 from nbutils.data import sources
 from nbutils.nade.inpainter import Inpainter, InpainterConfig
 from nbutils.nade.objective import EncodedPictures, InpaintingTask
-from nbutils.training import MedianPlateau, TrainingSettings, learning_rate, train
+from nbutils.training import TrainingSettings, learning_rate, train
+from nbutils.training_state import MedianPlateau
 
 
 def small_run(folder, steps=8, loss="cross_entropy", **settings):

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .normalization import BatchNorm2d
+
 
 def padding(kernel_size, dilation=1):
     """Zeros before and after a row so that its length is kept: (k - 1) // 2 taps before, the rest after."""
@@ -108,7 +110,7 @@ class ConvLayer(nn.Module):
         before, after = padding(kernel_size, dilation)
         self.pad = None if before == after else (before, after, before, after)
         self.conv = nn.Conv2d(inputs, width, kernel_size, dilation=dilation, padding=0 if self.pad else before, bias=False)
-        self.norm = nn.BatchNorm2d(width)
+        self.norm = BatchNorm2d(width)
 
     def forward(self, x):
         return self.norm(self.conv(F.pad(x, self.pad) if self.pad else x))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from .convnet import Attention, Concatenation, ConvLayer, OneHotConv, smooth_functions
+from .normalization import BatchNorm2d
 from .reader import CaptionReader
 
 KINDS = ("straight", "residual", "dilated", "dilated_residual")
@@ -87,7 +88,7 @@ class Inpainter(nn.Module):
         super().__init__()
         self.config = c = config
         self.first = OneHotConv(c.channels, c.levels, c.width, c.kernel_size, c.ordered)
-        self.first_norm = nn.BatchNorm2d(c.width)
+        self.first_norm = BatchNorm2d(c.width)
         self.mergers = nn.ModuleDict()
         if c.vocabulary_size:
             self.reader = CaptionReader(c.vocabulary_size, c.embedding_size, c.reader_size, c.reader_kernel, c.bidirectional, c.reader_normalize)

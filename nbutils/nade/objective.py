@@ -139,6 +139,14 @@ class InpaintingTask:
         index, weight = choose(weight, self.scored_variables, generator)
         return image, caption, torch.where(withheld, 0, length), known, index, weight
 
+    @staticmethod
+    def part(batch, number, parts):
+        """The `number`-th of `parts` equal parts of a batch from `batch`; the losses of all parts add up to the loss of the whole."""
+        *pictures, index, weight = batch
+        rows = len(pictures[0]) // parts
+        whose = index // pictures[0][0].numel() // rows
+        return *(tensor[number * rows : (number + 1) * rows] for tensor in pictures), index[whose == number] - number * rows * pictures[0][0].numel(), weight[whose == number]
+
     def loss_of(self, model, batch):
         """The objective per hole variable, a scalar: nats for cross-entropy, levels for EMD."""
         image, caption, length, known, index, weight = batch
