@@ -39,3 +39,26 @@ def run(
     print(f"\nOpen {(out / 'index.html').resolve()}")
     if any(outcome.status != "done" for outcome in outcomes):
         raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path | None, typer.Argument(help="YAML file of settings, a mapping from name to value.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for checkpoint and metrics.")] = Path("trainings"),
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as width=128; after the file's.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+):
+    """Train an inpainter, the model of notebook 04; `torchrun -m nbutils train` shares it among devices and machines."""
+    try:
+        from .recipes import Recipe
+        from .reports import parameters
+
+        chosen = (parameters.read_mapping(recipe) if recipe else {}) | parameters.parse_settings(set_ or ())
+        _, finished = Recipe(**parameters.merge("recipe", vars(Recipe()), chosen)).fit(out)
+    except (ValueError, OSError, FloatingPointError) as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    last = finished.metrics[-1]
+    print(f"step {last['step']}: validation loss {last['valid_loss']:.4f}, {last['valid_bits']:.3f} bits per hole variable\n{finished.checkpoint}")

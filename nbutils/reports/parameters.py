@@ -23,6 +23,7 @@ _LEAST = {
     "caption_dropout": 0, "scored_variables": 1, "start_steps": 1, "readout": 0, "learning_rate": 1e-12, "emd_steps": 1, "num_samples": 2, "num_scored": 2,
     "num_orders": 2, "schedule_steps": 1, "num_levels": 2, "num_test": 10, "repeat_size": 2, "repeat_steps": 1, "num_seeds": 1,
     "chrono_learning_rate": 1e-12, "chrono_steps": 1, "chrono_batch_size": 2, "classifier_steps": 1, "lengths": 1, "patch_sizes": 1, "num_searched": 1,
+    "num_merges": 0, "merger_planes": 1, "micro_batches": 1, "checkpoint_every": 1,
 }  # fmt: skip
 _CHOICES = {
     "kind": KINDS, "merger": MERGERS, "loss": tuple(LOSSES), "weighting": WEIGHTINGS, "mask": MASKS, "schedule": SCHEDULES, "precision": PRECISIONS,
@@ -65,13 +66,25 @@ def read_profile(name):
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in (NOTEBOOKS / "profiles").glob("*.yaml")))
         raise ParameterError(f"profile: {name!r}; expected one of {known}, or the path of a YAML file")
-    try:
-        profile = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(profile, dict) or not all(isinstance(v, dict | None) for v in profile.values()):
+    profile = read_mapping(path)
+    if not all(isinstance(v, dict | None) for v in profile.values()):
         raise ParameterError(f"{path}: expected a mapping from notebook to a mapping of parameters")
     return {notebook: values or {} for notebook, values in profile.items()}
+
+
+def read_mapping(path):
+    """The mapping that a YAML file holds.
+
+    Raises:
+        ParameterError: not YAML, or not a mapping.
+    """
+    try:
+        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(mapping, dict):
+        raise ParameterError(f"{path}: expected a mapping from name to value, found {type(mapping).__name__}")
+    return mapping
 
 
 def parse_settings(settings):
@@ -99,24 +112,30 @@ def resolve(notebooks, profile, settings):
     """
     defaults = {name: declared(path) for name, path in notebooks.items()}
     every = {path.stem for path in NOTEBOOKS.glob("*.ipynb")} | set(notebooks)
-    for notebook, values in profile.items():
+    for notebook in profile:
         if notebook not in every:
             raise ParameterError(f"profile: there is no notebook {notebook!r}{_nearest(notebook, every)}")
-        for name in values if notebook in defaults else ():
-            if name not in defaults[notebook]:
-                raise ParameterError(f"profile: {notebook} has no parameter {name!r}{_nearest(name, defaults[notebook])}")
     for name in settings:
         if not any(name in values for values in defaults.values()):
             raise ParameterError(f"--set {name}: no notebook of this run has this parameter{_nearest(name, {n for d in defaults.values() for n in d})}")
     resolved = {}
     for notebook, values in defaults.items():
         chosen = profile.get(notebook, {}) | {name: value for name, value in settings.items() if name in values}
-        resolved[notebook] = values | {name: _typed(notebook, name, value, values[name]) for name, value in chosen.items()}
-        try:
-            check(**resolved[notebook])
-        except ValueError as error:
-            raise ParameterError(f"{notebook}: {error}") from None
+        resolved[notebook] = merge(notebook, values, chosen)
     return resolved
+
+
+def merge(owner, defaults, chosen):
+    """Values that replace some of the defaults, checked as `resolve` says; `owner` is the name that messages give."""
+    for name in chosen:
+        if name not in defaults:
+            raise ParameterError(f"{owner} has no parameter {name!r}{_nearest(name, defaults)}")
+    values = defaults | {name: _typed(owner, name, value, defaults[name]) for name, value in chosen.items()}
+    try:
+        check(**values)
+    except ValueError as error:
+        raise ParameterError(f"{owner}: {error}") from None
+    return values
 
 
 def check(**parameters):
