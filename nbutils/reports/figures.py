@@ -68,12 +68,17 @@ def show(figure, caption, alt, name=None):
     `alt` says what it shows to those who cannot see it. Prose refers to it as [figure](#figure-`name`), which a page turns into its number;
     the one named "key" also stands in the index.
     """
+    width = int(figure.get_size_inches()[0] * 100)
+    image = f'<img class="chart" style="max-width:100%" width="{width}" src="{address(figure)}" alt="{escape(alt)}">'
+    display(HTML(f"<figure{_named(name)}>{image}<figcaption>{escape(caption)}</figcaption></figure>"))
+
+
+def address(figure):
+    """A matplotlib figure as a `data:` address; it is closed."""
     file = io.BytesIO()
     figure.savefig(file, format="png")
     plt.close(figure)
-    width = int(figure.get_size_inches()[0] * 100)
-    image = f'<img class="chart" style="max-width:100%" width="{width}" src="{data_uri(file.getvalue(), "image/png")}" alt="{escape(alt)}">'
-    display(HTML(f"<figure{_named(name)}>{image}<figcaption>{escape(caption)}</figcaption></figure>"))
+    return data_uri(file.getvalue(), "image/png")
 
 
 def _named(name):

@@ -1,0 +1,115 @@
+"""A grid over the parameters of one notebook: every combination is a cell with a folder of its own, and one page compares them."""
+
+import csv
+import io
+import itertools
+import json
+import re
+from pathlib import Path
+
+import jinja2
+
+from ..files import write_text
+from . import figures, parameters
+
+_SHOWN = 12  # numbers that differ between cells, in the table and as small charts; all of them are in sweep.csv
+
+
+def parse_grid(texts):
+    """`name=a,b,c` strings to a dict from name to a list of values; each value is read as YAML, `[1, 2]` being one.
+
+    Raises:
+        ParameterError: no `=`, a name given twice, a value that is not YAML or stands there twice.
+    """
+    grid = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        if name in grid:
+            raise parameters.ParameterError(f"--grid {name}: given twice")
+        parsed = parameters.parse_settings([f"{name}=[{values}]"])[name]
+        if not values.strip() or any(parsed.count(value) > 1 for value in parsed):
+            raise parameters.ParameterError(f"--grid {text}: expected name=value,value,... with no value twice")
+        grid[name] = parsed
+    if not grid:
+        raise parameters.ParameterError("--grid: expected at least one name=value,value,...")
+    return grid
+
+
+def cells(grid):
+    """All combinations of a grid: dict from the name of a cell's folder to its settings, the last name varying fastest."""
+    combinations = [dict(zip(grid, values)) for values in itertools.product(*grid.values())]
+    named = {",".join(f"{name}={re.sub(r'[^A-Za-z0-9.+-]+', '-', str(value)).strip('-')}" for name, value in cell.items()): cell for cell in combinations}
+    if len(named) < len(combinations):  # values that differ only in what a folder's name cannot hold
+        named = {f"{number:03d}": cell for number, cell in enumerate(combinations)}
+    return named
+
+
+def numbers(sidecar):
+    """Every number of a notebook's results: dict from its place, with dots, to a float."""
+    found = {}
+
+    def walk(place, value):
+        if isinstance(value, dict):
+            for name, entry in value.items():
+                walk(f"{place}.{name}" if place else name, entry)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[place] = float(value)
+
+    walk("", sidecar)
+    return found
+
+
+def render(out, notebook, title, grid, outcomes):
+    """Write the page that compares the cells of a sweep, `index.html`, and all their numbers, `sweep.csv`.
+
+    Args:
+        out: folder of the sweep; a cell's files are in the sub-folder of its name.
+        notebook: name of the notebook; title: what its page is called.
+        grid: from `parse_grid`.
+        outcomes: dict from a cell's name to the Outcome of the notebook there.
+    """
+    out, settings = Path(out), cells(grid)
+    results = {name: numbers(json.loads((out / name / f"{notebook}.json").read_text(encoding="utf-8"))) for name, outcome in outcomes.items() if outcome.status == "done"}
+    places = list(dict.fromkeys(place for values in results.values() for place in values))
+    differing = [place for place in places if len({values.get(place) for values in results.values()}) > 1]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([*grid, "status", "seconds", *places])
+    for name, outcome in outcomes.items():
+        writer.writerow([*settings[name].values(), outcome.status, outcome.seconds, *(results.get(name, {}).get(place, "") for place in places)])
+    write_text(out / "sweep.csv", text.getvalue())
+    rows = [
+        {
+            "name": name, "settings": settings[name], "outcome": outcome, "page": f"{name}/{notebook}.html" if (out / name / f"{notebook}.html").is_file() else None,
+            "numbers": [f"{results[name][place]:.4g}" if place in results.get(name, {}) else "" for place in differing[:_SHOWN]],
+        } for name, outcome in outcomes.items()
+    ]  # fmt: skip
+    charts = [{"place": place, "picture": _chart(grid, settings, results, place)} for place in differing[:_SHOWN]]
+    templates = Path(__file__).parent / "template" / "report"
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(templates), autoescape=True)
+    page = environment.get_template("sweep_page.html.j2").render(
+        notebook=notebook, title=title, grid=grid, rows=rows, charts=charts, shown=differing[:_SHOWN], left_out=len(differing) - len(differing[:_SHOWN])
+    )
+    write_text(out / "index.html", page)
+
+
+def _chart(grid, settings, results, place):
+    """One number over the grid, as the address of a picture: against the first parameter, a line for each combination of the others."""
+    first, lines = next(iter(grid)), {}
+    for name, values in results.items():
+        if place in values:
+            others = ", ".join(f"{key} {value}" for key, value in settings[name].items() if key != first)
+            lines.setdefault(others, {})[grid[first].index(settings[name][first])] = values[place]
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in grid[first])
+    across = grid[first] if numeric else range(len(grid[first]))
+    figure, axis = figures.chart(size=(3.4, 2.4))
+    for others, points in lines.items():
+        axis.plot([across[i] for i in sorted(points)], [points[i] for i in sorted(points)], marker="o", markersize=4, label=others)
+    if numeric and min(grid[first]) > 0 and max(grid[first]) >= 20 * min(grid[first]):
+        axis.set_xscale("log")
+    if not numeric:
+        axis.set_xticks(list(across), [str(value) for value in grid[first]])
+    axis.set(xlabel=first)
+    if len(lines) > 1 and len(lines) <= 6:
+        axis.legend(fontsize=7, title=", ".join(key for key in grid if key != first), title_fontsize=7)
+    return figures.address(figure)

@@ -1,0 +1,164 @@
+"""Where notebooks run: on this machine, several at a time, or on the workers of a Dask cluster, which share no disk with it."""
+
+import json
+import shutil
+import tempfile
+import threading
+import warnings
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock
+
+from ..files import source_digest
+from .execution import Execution, execute
+
+_RETRIES = 3  # of a notebook whose worker was lost
+
+
+class WorkerError(RuntimeError):
+    """A worker that cannot do what is asked of it; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A notebook to be run somewhere: all that it needs, as values and bytes that can travel.
+
+    `key` names the work: where the same key was begun before on a machine, its trainings go on. `upstream` are files in the folder of the
+    reports that it reads, by place. `code` is the digest of this package's source, which must be that of the worker's.
+    """
+
+    name: str
+    key: str
+    notebook: bytes
+    values: dict
+    upstream: dict[str, bytes]
+    timeout: int | None
+    code: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a Request: the Execution, and the checkpoints that its results name, by place in the folder of the reports."""
+
+    execution: Execution
+    checkpoints: dict[str, bytes] = field(default_factory=dict)
+
+
+def code_digest():
+    """A hash of this package's source, by which machines make sure that they would compute the same."""
+    return source_digest(())
+
+
+def named_checkpoints(reports, sidecar):
+    """The checkpoints in the folder `reports` that the results of a notebook name, so that another can read them: dict from place to path."""
+    places = []
+
+    def walk(value):
+        if isinstance(value, dict | list):
+            for entry in value.values() if isinstance(value, dict) else value:
+                walk(entry)
+        elif isinstance(value, str) and value.endswith(".safetensors"):
+            places.append(value)
+
+    walk(json.loads(sidecar))
+    root = Path(reports).resolve()
+    return {place: root / place for place in places if (root / place).resolve().is_relative_to(root)}
+
+
+def perform(request, scratch=None, stopped=lambda: False):
+    """Run a Request in a folder of its own below `scratch`, this system's temporary folder if None. What was begun there before goes on.
+
+    Returns:
+        Result.
+    Raises:
+        WorkerError: this machine has other code than the one that asks.
+    """
+    if request.code != code_digest():
+        raise WorkerError("the worker's nbutils is not the one that asks: install the same commit on every machine and start the workers again")
+    folder = Path(scratch or tempfile.gettempdir()) / f"nbutils-{request.key}"
+    path, reports = folder / "notebooks" / f"{request.name}.ipynb", folder / "reports"
+    for place in (path.parent, reports):
+        place.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        for place, content in {path: request.notebook} | {reports / place: content for place, content in request.upstream.items()}.items():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        execution = execute(path, request.values, reports, request.timeout, stopped)
+        named = named_checkpoints(reports, execution.sidecar) if execution.sidecar else {}
+        result = Result(execution, {place: path.read_bytes() for place, path in named.items() if place not in request.upstream})
+    if execution.outcome.status == "done":
+        shutil.rmtree(folder)
+    return result
+
+
+@contextmanager
+def here(jobs):
+    """Run so many notebooks at a time on this machine: yields a function that takes a function, its arguments and a keyword `stopped`, and gives a Future."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(jobs) as threads:
+        try:
+            yield lambda work, *arguments: threads.submit(work, *arguments, stopped=stop.is_set)
+        except BaseException:
+            stop.set()
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+@contextmanager
+def on_cluster(scheduler, resources=None):
+    """Run notebooks on a Dask cluster, one for every thread of its workers; yields what `here` yields.
+
+    A notebook whose worker is lost is run again on another. When the caller is stopped, so are its notebooks, wherever they run.
+
+    Args:
+        scheduler: address such as tcp://host:8786.
+        resources: dict from name to number that a notebook takes of a worker's, such as {"GPU": 1}; None for nothing.
+    Raises:
+        OSError: no scheduler answers.
+    """
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise OSError(f"--scheduler {scheduler}: no Dask scheduler answers ({' '.join(str(error).split())}); start one with `dask scheduler`") from None
+    with client:
+        pending = []
+
+        def submit(work, *arguments):
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Sending large graph")  # a notebook's checkpoints; they must outlive any one worker
+                pending.append(client.submit(_watched, work, *arguments, pure=False, retries=_RETRIES, resources=resources))
+            outcome = Future()
+            pending[-1].add_done_callback(lambda done: _pass_on(done, outcome))
+            return outcome
+
+        try:
+            yield submit
+        except BaseException:
+            client.cancel(pending, force=True)
+            raise
+
+
+def _pass_on(done, outcome):
+    if done.status == "finished":
+        outcome.set_result(done.result())
+    else:
+        outcome.set_exception(CancelledError() if done.cancelled() else done.exception())
+
+
+def _watched(work, *arguments):
+    """Do `work` on a worker until nobody waits for it any more."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def stopped():
+        task = worker.state.tasks.get(key)
+        return task is None or task.state == "cancelled"
+
+    return work(*arguments, scratch=worker.local_directory, stopped=stopped)
