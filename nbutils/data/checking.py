@@ -3,7 +3,6 @@
 from contextlib import closing
 from pathlib import Path
 
-from . import digits
 from .archives import open_source
 from .decoding import decoded
 from .layouts import SPLITS
@@ -29,7 +28,9 @@ def check(path, jobs):
     path = Path(path)
     if is_prepared(path):
         return _check_prepared(path)
-    if any((path / f"{name}{suffix}").is_file() for name in digits.FILES for suffix in ("", ".gz")):
+    if any(path.glob("*-idx?-ubyte*")):
+        from . import digits  # takes seconds to import, which those who check pictures should not pay
+
         (train, _), (test, _) = digits.read_mnist(path)
         return f"{path}: MNIST, {len(train):,} digits to train on and {len(test):,} to test, {train.shape[1]} x {train.shape[2]} pixels", []
     source = open_source(path)
