@@ -34,7 +34,7 @@ def decode(content, size):
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(content), formats=[name for name in Image.ID if name != "EPS"]) as picture:
-                fitted = ImageOps.fit(_rgb(ImageOps.exif_transpose(picture)), (size, size), Image.Resampling.LANCZOS)
+                fitted = ImageOps.fit(_rgb(ImageOps.exif_transpose(picture), picture.format), (size, size), Image.Resampling.LANCZOS)
         except Unusable:
             raise
         except Exception as error:  # a broken file can make a decoder raise anything at all
@@ -43,8 +43,8 @@ def decode(content, size):
     return np.asarray(fitted).transpose(2, 0, 1).copy()
 
 
-def _rgb(picture):
-    if picture.mode == "F" or (picture.mode == "I" and picture.format == "TIFF"):
+def _rgb(picture, file_format):
+    if picture.mode == "F" or (picture.mode == "I" and file_format not in ("PNG", "PPM")):  # of which older Pillows make I from 16 bits
         raise Unusable(f"its levels are {'floating point' if picture.mode == 'F' else '32-bit'} numbers without a known scale; save it with 8 or 16 bits")
     if picture.mode.startswith("I"):
         levels = np.asarray(picture).astype(np.int64)
