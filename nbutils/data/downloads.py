@@ -108,12 +108,15 @@ class Resuming:
                 if self._go_on(address, part):
                     os.replace(part, target)
                     return
+            except DownloadError:
+                raise
             except urllib.error.HTTPError as error:
                 raise DownloadError(f"the server answers {error.code} {error.reason}") from None
-            except (TimeoutError, http.client.HTTPException, urllib.error.URLError, ConnectionError) as error:
-                if _size(part) - before < self.seconds * self.least_speed:
-                    reason = getattr(error, "reason", error)
-                    raise DownloadError(f"{reason or type(reason).__name__}, after {_size(part):,} bytes, which are kept for the next call") from None
+            except (OSError, http.client.HTTPException) as error:
+                came = _size(part)
+                if came - before < self.seconds * self.least_speed:
+                    reason = " ".join(str(getattr(error, "reason", error)).split())[:160] or type(error).__name__
+                    raise DownloadError(f"{reason}, after {came:,} bytes" + (", which are kept for the next call" if came else "")) from None
 
     def _go_on(self, address, part):
         """One connection; returns whether the file is whole now, False where it has to be begun anew."""

@@ -107,12 +107,18 @@ def sha256(path):
 
 def _read_rows(path, counts):
     rows = {split: [] for split in SPLITS}
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                entry = json.loads(line)
+                entry = json.loads(line.decode())
                 split, row = entry["split"], Row(entry["file"], tuple(entry["captions"]), entry["crc32"])
-                plain = isinstance(row.file, str) and row.captions and all(isinstance(text, str) for text in row.captions) and type(row.crc32) is int
+                plain = (
+                    isinstance(row.file, str)
+                    and isinstance(entry["captions"], list)
+                    and row.captions
+                    and all(isinstance(text, str) for text in row.captions)
+                    and type(row.crc32) is int
+                )
                 if not plain or entry["row"] != len(rows[split]):
                     raise ValueError(f"row {entry['row']!r}, where {len(rows[split])} was to be")
             except (ValueError, KeyError, TypeError, RecursionError) as error:
