@@ -129,7 +129,10 @@ def read_idx(path):
     size = int(np.prod(shape, dtype=object))
     if len(content) - start != size:
         raise DigitsError(f"{path}: holds {len(content) - start:,} bytes of data; its header {shape} asks for {size:,}; fetch the file again")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    try:
+        return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    except ValueError as error:  # of no bytes, but of more dimensions or longer ones than an array can have
+        raise DigitsError(f"{path}: its header {shape} is of no array ({error}); fetch the file again") from None
 
 
 def read_mnist(folder):
