@@ -356,6 +356,7 @@ BAD_ARCHIVES = {
     "tar: empty": ("a.tar", b"", "not a readable tar file (empty file)"),
     "tar.gz: not compressed": ("a.tar.gz", GOOD_TAR, "not a readable tar file (Not a gzipped file"),
     "tar.gz: cut short": ("a.tar.gz", gzip.compress(GOOD_TAR)[:-300], "not a readable tar file (Compressed file ended before"),
+    "tar.gz: damaged captions": ("a.tar.gz", gzip.compress(tar_of(good_members()[0]))[:-8] + bytes(8), "not a readable tar file (CRC check failed"),
     "tar.bz2: damaged": ("a.tar.bz2", bz2.compress(GOOD_TAR)[:300] + b"xxxx" + bz2.compress(GOOD_TAR)[304:], "not a readable tar file"),
     "tar.bz2: a bomb": ("a.tar.bz2", bz2.compress(sparse_header(1 << 33) + bytes(1 << 20)), "refused, it would unpack to 1 files and 8,589,934,592 bytes"),
     "tar.gz: a name of gigabytes": ("a.tar.gz", long_name_bomb(), "a header of 4,294,967,296 bytes"),

@@ -12,6 +12,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from .captions import CONTROL
@@ -225,19 +226,27 @@ class Tarred(_Source):
 
     def _members(self):
         """Yields every member that is no folder, as TarInfo, with a function that reads it while it is the current one."""
-        try:
-            with self._open(self.path, "rb") as raw, tarfile.open(fileobj=(stream := _Forward(raw)), mode="r:") as tar:
-                while (member := tar.next()) is not None:
-                    tar.members.clear()  # it would remember them all
+        with self._named(), self._open(self.path, "rb") as raw, tarfile.open(fileobj=(stream := _Forward(raw)), mode="r:") as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # it would remember them all
 
-                    def read(member=member):
+                def read(member=member):
+                    with self._named():
                         stream.limit = FILE_LIMIT
                         content = tar.extractfile(member).read()
                         stream.limit = _HEADER_LIMIT
                         return content
 
-                    if not member.isdir():
-                        yield member, read
+                if not member.isdir():
+                    yield member, read
+            for _ in iter(lambda: raw.read(1 << 20), b""):  # to the end, where gzip has its checksum
+                self._check(self._sizes, raw.tell())
+
+    @contextmanager
+    def _named(self):
+        """Whatever goes wrong with the archive names it."""
+        try:
+            yield
         except PhotosError:
             raise
         except (*_BROKEN, RecursionError) as error:
