@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
+from .data import commands as data_commands
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Executable reports on Orderless NADE and pixel RNNs.")
+app.add_typer(data_commands.app, name="data")
 
 
 @app.callback()

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from . import checkpoints
 from .data import digits
+from .data.fingerprints import fingerprint
 from .pixelrnn.models import PixelClassifier, PixelPredictor, RecurrentConfig, WholeImageClassifier
 from .pixelrnn.objective import ClassificationTask, PredictionTask
 from .training import TrainingSettings, train
@@ -70,7 +71,7 @@ def fit(job, folder):
         task = PredictionTask(pixels=seen, held_out_pixels=held_out, num_scored=job.num_scored)
     else:
         task = ClassificationTask(pixels=seen, labels=splits.train.labels, held_out_pixels=held_out, held_out_labels=splits.valid.labels, num_scored=job.num_scored)
-    content = digits.fingerprint(seen, splits.train.labels, held_out, splits.valid.labels)
+    content = fingerprint(seen, splits.train.labels, held_out, splits.valid.labels)
     description = {"name": job.name, "model": job.model, "config": job.config, "data": content, "num_scored": job.num_scored}
     return train(model, task, job.settings, folder, description, unrelated=_UNRELATED)
 

@@ -40,7 +40,7 @@ def fit(name, splits, folder, *, config, task, settings, begin_with=None):
     if begin_with:
         model.load_state_dict(checkpoints.load_inpainter(begin_with)[0].state_dict())
     description = {
-        "name": name, "model": "Inpainter", "config": vars(model.config), "vocabulary": splits.vocabulary.words, "data": splits.description,
+        "name": name, "model": "Inpainter", "config": vars(model.config), "vocabulary": splits.vocabulary.words, "data": splits.fingerprint,
         "task": task.choices, "begin_with": Path(begin_with).parent.name if begin_with else None,
     }  # fmt: skip
     return model, train(model, task, settings, folder, description, unrelated=_UNRELATED)

@@ -154,7 +154,7 @@ def hostile_pickle():
         ("annotations/captions_train2014.json", b"[]", "not a COCO captions file"),
         ("captions.json", b"[]", "expected an object"),
         ("captions.json", b'{"a.png": 3}', "'a.png' has 3"),
-        ("captions.json", b'{"a.png": "x", "b.png": "y"}', "names a.png, which is not in"),
+        ("captions.json", b'{"a.png": "x", "b.png": "y"}', "name a.png, which is not in"),
         ("captions.csv", b"name,text\n", "expected file and caption"),
         ("captions.csv", b"file,caption\nx.png\n", "line 2"),
         ("dict_key_imgID_value_caps_train_and_valid.pkl", hostile_pickle(), "refused, the pickle asks for (posix|nt).system"),

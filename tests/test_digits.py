@@ -51,6 +51,7 @@ GOOD = idx(np.arange(12).reshape(3, 4))
         (idx(np.zeros((2, 2)), kind=0x0D), "its type is 0x0d; expected 0x08"),
         (gzip.compress(GOOD)[:-9], "cannot be read"),
         (gzip.compress(GOOD)[:12] + b"\xff\xff" + gzip.compress(GOOD)[14:], "cannot be read"),
+        (b"\0\0\x08\x03" + bytes(4) + b"\xff" * 8, "its header (0, 4294967295, 4294967295) is of no array"),
         (idx(np.zeros((1,)))[:4] + b"\xff\xff\xff\xff", "its header (4294967295,) asks for"),
     ],
 )
@@ -191,7 +192,7 @@ def test_a_mirror_with_wrong_bytes_is_passed_over_and_nothing_is_fetched_twice(s
 def test_without_a_mirror_the_message_says_what_each_said_and_what_to_do(server, monkeypatch):
     folder, mirrors = server
     serve(folder, monkeypatch, broken=("first", "second"))
-    with pytest.raises(digits.DigitsError, match=r"first/: .*hash.*second/: .*hash.*set NBUTILS_DATA"):
+    with pytest.raises(digits.DigitsError, match=r"first/.*hash.*second/.*hash.*set NBUTILS_DATA"):
         digits.find_mnist(mirrors)
     with pytest.raises(digits.DigitsError, match=r"(?s)127.0.0.1:9/.*set NBUTILS_DATA"):
         digits.find_mnist(["http://127.0.0.1:9/"])

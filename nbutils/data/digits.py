@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .downloads import DownloadError, cache_folder, fetch
+
 SOURCES = ("embedded", "mnist")
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 # MD5 of the files as the mirrors serve them, compressed.
@@ -25,6 +27,7 @@ FILES = {
     "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
 }
+_FILE_LIMIT = 1 << 28  # bytes, unpacked
 _HOW = "set NBUTILS_DATA to a folder that holds mnist/ with the four IDX files (plain or .gz), or connect to the network once"
 
 
@@ -108,11 +111,13 @@ def read_idx(path):
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
+        with open(path, "rb") as plain:
+            with gzip.open(plain) if plain.peek(2)[:2] == b"\x1f\x8b" else plain as file:
+                content = file.read(_FILE_LIMIT + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DigitsError(f"{path}: cannot be read ({error}); fetch the file again") from None
+    if len(content) > _FILE_LIMIT:
+        raise DigitsError(f"{path}: refused, it holds or unpacks to more than {_FILE_LIMIT:,} bytes; MNIST has 47 million")
     if len(content) < 4 or content[:2] != b"\0\0" or not content[3]:
         raise DigitsError(f"{path}: begins with {content[:4]!r}; expected an IDX file, which begins with two zero bytes, a type and a number of dimensions")
     if content[2] != 8:
@@ -124,7 +129,10 @@ def read_idx(path):
     size = int(np.prod(shape, dtype=object))
     if len(content) - start != size:
         raise DigitsError(f"{path}: holds {len(content) - start:,} bytes of data; its header {shape} asks for {size:,}; fetch the file again")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    try:
+        return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    except ValueError as error:  # of no bytes, but of more dimensions or longer ones than an array can have
+        raise DigitsError(f"{path}: its header {shape} is of no array ({error}); fetch the file again") from None
 
 
 def read_mnist(folder):
@@ -163,22 +171,36 @@ def find_mnist(mirrors=MIRRORS):
     Raises:
         DigitsError: no mirror gives a file with the right checksum; the message says what each said and what to do.
     """
-    import pooch  # takes a while to import, which only a download should pay
-
     root = os.environ.get("NBUTILS_DATA")
     if root and (Path(root) / "mnist").is_dir():
         return Path(root) / "mnist"
-    folder = Path(os.environ.get("NBUTILS_CACHE") or pooch.os_cache("nbutils")) / "mnist"
+    try:
+        return _fetch(cache_folder("mnist"), mirrors)
+    except DownloadError as error:
+        raise DigitsError(f"{error}. Instead, {_HOW}") from None
+
+
+def download(folder, mirrors=MIRRORS):
+    """Put the four files of MNIST into a folder, or find them there.
+
+    Returns:
+        a sentence that says what the folder holds.
+    Raises:
+        DigitsError: the folder holds other files under these names, Fashion-MNIST for one.
+        DownloadError: no mirror gives a file with the right checksum.
+    """
+    folder = Path(folder)
     for name, md5 in FILES.items():
-        said = []
-        for mirror in mirrors:
-            try:
-                pooch.retrieve(f"{mirror}{name}.gz", f"md5:{md5}", fname=f"{name}.gz", path=folder, downloader=pooch.HTTPDownloader(timeout=10))
-                break
-            except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong checksum is a ValueError
-                said.append(f"{mirror}: {' '.join(str(error).split())[:160]}")
-        else:
-            raise DigitsError(f"{name}.gz: not to be had: {'; '.join(said)}. Instead, {_HOW}")
+        path = folder / f"{name}.gz"
+        if (folder / name).exists() or (path.is_file() and hashlib.md5(path.read_bytes()).hexdigest() != md5):
+            raise DigitsError(f"{path if path.is_file() else folder / name}: is there already and is not the file that would be downloaded; remove it or give another folder")
+    (train, _), (test, _) = read_mnist(_fetch(folder, mirrors))
+    return f"{folder}: MNIST, {len(train):,} digits to train on and {len(test):,} to test"
+
+
+def _fetch(folder, mirrors):
+    for name, md5 in FILES.items():
+        fetch([f"{mirror}{name}.gz" for mirror in mirrors], md5, folder / f"{name}.gz")
     return folder
 
 
@@ -217,11 +239,3 @@ def _resized(images, size):
         return np.array(images)
     kind = Image.Resampling.BOX if size < images.shape[1] else Image.Resampling.BICUBIC
     return np.stack([np.asarray(Image.fromarray(image).resize((size, size), kind)) for image in images])
-
-
-def fingerprint(*tensors):
-    """A short hash of what tensors hold, for descriptions of trainings."""
-    digest = hashlib.blake2b(digest_size=6)
-    for tensor in tensors:
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()

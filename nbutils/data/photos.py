@@ -1,156 +1,108 @@
-"""Captioned photographs from a folder: COCO, the class project's layout, or a user's own."""
+"""Captioned photographs: which pictures a source holds, what is wrong with them, and direct reading of folders."""
 
-import csv
-import io
-import json
-import pickle
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-
-SPLITS = ("train", "valid")
-_CLASS_PROJECT = "dict_key_imgID_value_caps_train_and_valid.pkl"
-_FOLDERS = {"train": "train2014", "valid": "val2014"}
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-
-
-class PhotosError(ValueError):
-    """A folder, captions file or picture that cannot be used; the message names it."""
+from .archives import Folder
+from .captions import MAX_CAPTIONS, clean
+from .errors import PhotosError, Unusable
+from .layouts import SPLITS, read_captions
+from .pictures import decode
 
 
-def read_folder(folder):
-    """The pictures and captions of a folder in any of three layouts.
+class Fault(NamedTuple):
+    """A file and why it, or a caption of it, cannot be used."""
+
+    file: str
+    reason: str
+
+
+class Picture(NamedTuple):
+    """A picture of a source: its file, the captions that can be used, and its size in bytes, None where it is not there."""
+
+    file: str
+    captions: tuple[str, ...]
+    size: int | None
+
+
+class Listing(NamedTuple):
+    """The pictures of a source by split, sorted by file; `faults` are those of captions and of pictures that are not there."""
+
+    layout: str
+    splits: dict[str, list[Picture]]
+    faults: list[Fault]
+    uncaptioned: int  # pictures that the layout counts as its own and has no captions for
+
+
+def read_layout(source):
+    """The pictures and captions of a source in any of three layouts.
 
     COCO (`annotations/captions_train2014.json` beside `train2014/`, likewise `val2014`), the class project
     (`dict_key_imgID_value_caps_train_and_valid.pkl` beside the same folders; COCO goes first where both are there), or an
-    own folder (pictures with `captions.csv`, columns file and caption, or `captions.json`, an object from file to captions).
+    own folder (pictures with `captions.csv`, columns file and caption, or `captions.json`, an object from file to captions),
+    which gives every tenth picture to "valid".
+
+    Args:
+        source: from `archives.open_source`.
+    Returns:
+        Listing.
+    Raises:
+        PhotosError: no known layout, captions that cannot be read, or none of their pictures there.
+    """
+    layout, captions, uncaptioned = read_captions(source)
+    splits, faults = {}, []
+    for split in SPLITS:
+        splits[split] = [_picture(source, file, texts, faults) for file, texts in sorted(captions[split].items())]
+        if all(picture.size is None for picture in splits[split]):
+            first = f"{splits[split][0].file}, which is not in {source.path}, nor is any other picture" if splits[split] else "no picture"
+            raise PhotosError(f"{source.path}: the captions ({layout}) name {first} for the split {split!r}; put the pictures where the captions say")
+    return Listing(layout, splits, faults, uncaptioned)
+
+
+def _picture(source, file, texts, faults):
+    kept, size = [], source.size(file)
+    if not texts or len(texts) > MAX_CAPTIONS:
+        faults.append(Fault(file, "no caption" if not texts else f"more than {MAX_CAPTIONS} captions"))
+        texts = []
+    for text in texts:
+        try:
+            kept.append(clean(text))
+        except Unusable as error:
+            faults.append(Fault(file, str(error)))
+    if size is None:
+        faults.append(Fault(file, "captions name it, but there is no such file"))
+    return Picture(file, tuple(kept), size)
+
+
+def read_folder(folder):
+    """The pictures and captions of a folder, to be read from where they are; see `read_layout`.
 
     Returns:
-        dict from "train" and "valid" to a list of (path, captions), sorted by file name. An own folder gives every
-        tenth picture to "valid".
+        dict from "train" and "valid" to a list of (path, captions), sorted by file name.
     Raises:
-        PhotosError: no such folder, no known layout, or captions that cannot be read.
+        PhotosError: no such folder, no known layout, pictures in archives, or any caption or picture that is not as it should be.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise PhotosError(f"{folder}: no such folder; give one with captions (COCO, class project, or captions.csv and pictures)")
-    if (folder / "annotations").is_dir():
-        return {split: _coco(folder, split) for split in SPLITS}
-    if (folder / _CLASS_PROJECT).is_file():
-        return _class_project(folder)
-    for name, read in (("captions.csv", _captions_csv), ("captions.json", _captions_json)):
-        if (folder / name).is_file():
-            pairs = _existing(folder / name, folder, read(folder / name))
-            if len(pairs) < 2:
-                raise PhotosError(f"{folder / name}: {len(pairs)} captioned picture(s); at least 2 are needed, one to train on and one to hold out")
-            return {"train": [p for i, p in enumerate(pairs) if i % 10 or not i], "valid": pairs[10::10] or pairs[-1:]}
-    raise PhotosError(f"{folder}: no captions found; expected annotations/captions_train2014.json, {_CLASS_PROJECT}, captions.csv or captions.json")
-
-
-def _coco(folder, split):
-    path = folder / "annotations" / f"captions_{_FOLDERS[split]}.json"
-    content = _load_json(path)
-    try:
-        names = {image["id"]: image["file_name"] for image in content["images"]}
-        captions = {}
-        for annotation in content["annotations"]:
-            captions.setdefault(names[annotation["image_id"]], []).append(str(annotation["caption"]))
-    except (KeyError, TypeError) as error:
-        raise PhotosError(f"{path}: not a COCO captions file: {error!r}; expected images with id and file_name, annotations with image_id and caption") from None
-    return _existing(path, folder / _FOLDERS[split], captions)
-
-
-def _class_project(folder):
-    path = folder / _CLASS_PROJECT
-    captions = read_captions_pickle(path)
-    result = {}
-    for split, name in _FOLDERS.items():
-        pictures = {p.stem: p for p in sorted((folder / name).glob("*")) if p.suffix.lower() in _SUFFIXES}
-        if not pictures:
-            raise PhotosError(f"{folder / name}: no pictures; the captions in {path.name} need them")
-        result[split] = [(picture, tuple(captions[stem])) for stem, picture in pictures.items() if captions.get(stem)]
-        if not result[split]:
-            raise PhotosError(f"{path}: has captions for none of the {len(pictures)} pictures in {folder / name}")
-    return result
-
-
-def read_captions_pickle(path):
-    """The class project's captions: a pickled dict from file stem to a list of captions, read by an unpickler that makes
-    nothing but plain containers and strings.
-
-    Raises:
-        PhotosError: anything else in the file, by name.
-    """
-
-    class PlainUnpickler(pickle.Unpickler):
-        def find_class(self, module, name):
-            raise PhotosError(f"{path}: refused, the pickle asks for {module}.{name}; expected a plain dict of lists of strings")
-
-    try:
-        content = PlainUnpickler(io.BytesIO(Path(path).read_bytes()), encoding="utf-8").load()
-    except PhotosError:
-        raise
-    except Exception as error:  # a broken pickle can raise anything at all
-        raise PhotosError(f"{path}: not a readable pickle: {error!r}") from None
-    if not isinstance(content, dict) or not all(isinstance(k, str) and isinstance(v, list | tuple) and all(isinstance(c, str) for c in v) for k, v in content.items()):
-        raise PhotosError(f"{path}: expected a dict from file name to a list of captions")
-    return content
-
-
-def _captions_csv(path):
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = csv.DictReader(file)
-        if not {"file", "caption"} <= set(rows.fieldnames or ()):
-            raise PhotosError(f"{path}: columns are {rows.fieldnames}; expected file and caption")
-        captions = {}
-        for number, row in enumerate(rows, 2):
-            if not row["file"] or row["caption"] is None:
-                raise PhotosError(f"{path}, line {number}: expected a file and a caption, found {dict(row)}")
-            captions.setdefault(row["file"], []).append(row["caption"])
-    return captions
-
-
-def _captions_json(path):
-    content = _load_json(path)
-    if not isinstance(content, dict):
-        raise PhotosError(f"{path}: expected an object from file name to caption or captions, found {type(content).__name__}")
-    captions = {name: [value] if isinstance(value, str) else value for name, value in content.items()}
-    for name, value in captions.items():
-        if not isinstance(value, list) or not all(isinstance(caption, str) for caption in value):
-            raise PhotosError(f"{path}: {name!r} has {value!r}; expected a caption or a list of captions")
-    return captions
-
-
-def _load_json(path):
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PhotosError(f"{path}: no such file") from None
-    except ValueError as error:
-        raise PhotosError(f"{path}: not readable as JSON: {error}") from None
-
-
-def _existing(source, folder, captions):
-    pairs = [(folder / name, tuple(texts)) for name, texts in sorted(captions.items()) if texts]
-    if not pairs:
-        raise PhotosError(f"{source}: names no captioned picture")
-    missing = [path for path, _ in pairs if not path.is_file()]
-    if missing:
-        raise PhotosError(f"{source}: names {missing[0].name}, which is not in {folder} ({len(missing)} of {len(pairs)} pictures are missing)")
-    return pairs
+    source = Folder(folder)
+    listing = read_layout(source)
+    if listing.faults:
+        (file, reason), count = listing.faults[0], len(listing.faults)
+        raise PhotosError(f"{folder / file}: {reason}" + (f" ({count:,} faults in all, which `nbutils data check {folder}` lists)" if count > 1 else ""))
+    if source.zips:
+        raise PhotosError(f"{folder}: its pictures are in zip files; make a folder to work from with `nbutils data prepare {folder} --out FOLDER`")
+    return {split: [(folder / picture.file, picture.captions) for picture in pictures] for split, pictures in listing.splits.items()}
 
 
 def read_picture(path, size):
-    """A picture as uint8 (3, size, size): turned upright, centre-cropped to a square, Lanczos-resized, greyscale and CMYK made RGB.
+    """A picture file as uint8 (3, size, size); see `pictures.decode`.
 
     Raises:
-        PhotosError: the file is not a whole picture.
+        PhotosError: the file is not a whole picture, or refused.
     """
+    path = Path(path)
     try:
-        with Image.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-            fitted = ImageOps.fit(upright, (size, size), Image.Resampling.LANCZOS)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PhotosError(f"{path}: not a readable picture: {error}") from None
-    return np.asarray(fitted).transpose(2, 0, 1).copy()
+        return decode(Folder(path.parent).read(path.name), size)
+    except Unusable as error:
+        raise PhotosError(f"{path}: {error}") from None

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import photos, scenes
+from . import photos, prepared, scenes
 from .captions import Vocabulary
+from .fingerprints import fingerprint
 
 SOURCES = ("scenes", "photos")
 _VALID_FIRST = 10_000_000  # scenes from here on are held out, however many are trained on
@@ -32,12 +33,14 @@ class CaptionedPictures:
 
 @dataclass(frozen=True)
 class Splits:
-    """What to train on, what to hold out, the vocabulary of the training captions, and a sentence that says what the data is."""
+    """What to train on, what to hold out, the vocabulary of the training captions, a sentence that says what the data is, and a
+    short hash of its pixels and captions."""
 
     train: CaptionedPictures
     valid: CaptionedPictures
     vocabulary: Vocabulary
     description: str
+    fingerprint: str
 
 
 def load(data, *, image_size, num_train, num_valid, seed=0):
@@ -45,7 +48,8 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
 
     Args:
         data: "scenes", or "photos" for the folder `photos64` or `coco` in the folder that the environment variable
-            NBUTILS_DATA names, or the path of a folder of photographs (see `photos.read_folder`).
+            NBUTILS_DATA names, or the path of a folder of photographs (see `photos.read_folder`); any of them may be a
+            prepared folder (see `prepared`), whose pixels stay on disk until they are used.
         image_size: side of the square pictures, pixels.
         num_train, num_valid: how many pictures; of photographs at most as many as there are.
         seed: of the scenes; photographs are taken in the order of their names.
@@ -53,7 +57,7 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
         Splits.
     Raises:
         ValueError: an impossible number or an unknown name.
-        photos.PhotosError: a folder that cannot be used.
+        photos.PhotosError: a folder that cannot be used, or a prepared one of another size.
     """
     for name, value, least in (("image_size", image_size, 8), ("num_train", num_train, 1), ("num_valid", num_valid, 1), ("seed", seed, 0)):
         if value < least:
@@ -63,11 +67,11 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
         where = f"Procedurally drawn scenes of series {seed}"
     else:
         folder = photos_folder(data)
-        files = photos.read_folder(folder)
-        train, valid = _read(files["train"][:num_train], image_size), _read(files["valid"][:num_valid], image_size)
+        read = _map if prepared.is_prepared(folder) else _read
+        train, valid = read(folder, image_size, {"train": num_train, "valid": num_valid})
         where = f"Captioned photographs from the folder {folder.name}"
-    vocabulary = Vocabulary.build(train.captions)
-    return Splits(train, valid, vocabulary, f"{where}: {len(train):,} to train on, {len(valid):,} held out, {image_size} x {image_size} pixels.")
+    vocabulary, content = Vocabulary.build(train.captions), fingerprint(train.images, train.captions, valid.images, valid.captions)
+    return Splits(train, valid, vocabulary, f"{where}: {len(train):,} to train on, {len(valid):,} held out, {image_size} x {image_size} pixels.", content)
 
 
 def photos_folder(data):
@@ -91,6 +95,23 @@ def _draw(indices, seed, size):
     return CaptionedPictures(torch.from_numpy(images), captions, tuple(indices))
 
 
-def _read(pairs, size):
-    images = np.stack([photos.read_picture(path, size) for path, _ in pairs])
-    return CaptionedPictures(torch.from_numpy(images), tuple(captions for _, captions in pairs))
+def _read(folder, size, counts):
+    """The first pictures of each split of a folder of photographs, decoded."""
+    files = photos.read_folder(folder)
+    for split, count in counts.items():
+        pairs = files[split][:count]
+        images = np.stack([photos.read_picture(path, size) for path, _ in pairs])
+        yield CaptionedPictures(torch.from_numpy(images), tuple(captions for _, captions in pairs))
+
+
+def _map(folder, size, counts):
+    """The first pictures of each split of a prepared folder, mapped into memory and compared with their checksums."""
+    found = prepared.open_prepared(folder)
+    if found.manifest["image_size"] != size:
+        made, source = found.manifest["image_size"], found.manifest["source"]
+        again = f"`nbutils data prepare SOURCE --size {size} --out OTHER`, where SOURCE is {source} as it was before"
+        raise photos.PhotosError(f"{folder}: holds pictures of {made} x {made} pixels; image_size is {size}; choose {made}, or prepare them with {again}")
+    for split, count in counts.items():
+        if changed := found.changed(split, count):
+            raise photos.PhotosError(found.complaint(split, changed))
+        yield CaptionedPictures(torch.from_numpy(found.images[split][:count]), tuple(row.captions for row in found.rows[split][:count]))

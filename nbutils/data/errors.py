@@ -1,0 +1,9 @@
+"""Errors of pictures and captions, told apart by who can name the file."""
+
+
+class PhotosError(ValueError):
+    """A source, a captions file, a picture or a prepared folder that cannot be used; the message names it."""
+
+
+class Unusable(ValueError):
+    """Why a file, a picture or a caption cannot be used, without its name, which the caller knows and adds."""
