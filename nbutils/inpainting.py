@@ -10,9 +10,10 @@ from .nade.inpainter import Inpainter, InpainterConfig
 from .nade.objective import EncodedPictures
 from .training import train
 
-# What only fills holes or reads digits has no part in a training.
+# What only fills holes, reads digits or starts trainings has no part in one; pictures and captions themselves are in its description, however they were read.
 _FILLING = ("engines", "incremental", "likelihood", "sampling", "schedules", "statistics", "uniforms", "wavefronts")
-_UNRELATED = ("data/digits", "pixelrnn/", "digit_models", *(f"nade/{name}" for name in _FILLING))
+_READING = (path.stem for path in (Path(__file__).parent / "data").glob("*.py") if path.stem not in ("captions", "augmentation"))
+_UNRELATED = ("pixelrnn/", "digit_models", "recipes", "search", *(f"nade/{name}" for name in _FILLING), *(f"data/{name}." for name in sorted(_READING)))
 
 
 def encode(splits):
