@@ -3,10 +3,10 @@
 import csv
 
 import pytest
-from nbutils.reports.execution import Outcome
 
 from nbutils.files import write_json
 from nbutils.reports import parameters, sweep
+from nbutils.reports.execution import Outcome
 
 
 def test_a_grid_is_every_combination_with_the_last_name_varying_fastest():

@@ -1,12 +1,12 @@
 """`nbutils data`: prepare and check pictures and digits."""
 
-import sys
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ..console import stopped_in_one_line
 
 app = typer.Typer(no_args_is_help=True, help="Prepare and check captioned pictures and digits.")
 
@@ -24,7 +24,7 @@ def prepare(
     debug: _Debug = False,
 ):
     """Make a folder that is fast to read, with checksums. What is interrupted goes on where it stopped."""
-    with _readable_errors(debug):
+    with stopped_in_one_line():
         if source == "mnist":
             from .digits import download
 
@@ -43,7 +43,7 @@ def check(
     debug: _Debug = False,
 ):
     """Try every picture and caption of a folder, and list what is wrong."""
-    with _readable_errors(debug):
+    with stopped_in_one_line():
         from .checking import check
 
         summary, faults = check(folder, jobs or _cores())
@@ -56,19 +56,3 @@ def _cores():
     import joblib
 
     return joblib.cpu_count()
-
-
-@contextmanager
-def _readable_errors(debug):
-    """Whatever is wrong with what was given ends in one line and exit code 2; Ctrl-C in one line and 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        raise typer.Exit(130) from None
-    except (ValueError, OSError) as error:
-        if debug:
-            raise
-        text = error.strerror if isinstance(error, OSError) and error.filename is None and error.strerror else error
-        print(f"error: {' '.join(str(text).split())}", file=sys.stderr)
-        raise typer.Exit(2) from None

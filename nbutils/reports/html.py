@@ -1,5 +1,6 @@
 """Executed notebooks to pages that stand alone: no network, maths as MathML, text escaped, an index that shows what failed."""
 
+import hashlib
 import json
 import re
 from html import escape
@@ -15,6 +16,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from ..files import write_text
 
 _TEMPLATES = Path(__file__).parent / "template"
+_SEAL = "\n<!-- digest "  # before a digest that tells a page cut short or altered from a whole one
 
 
 class FormulaError(ValueError):
@@ -105,7 +107,7 @@ def render(path, before=None, after=None, findings=()):
     Figures and tables are numbered, and links to `#figure-NAME` and `#table-NAME` get the number of what has that name.
 
     Raises:
-        LinkError: a link to a figure or table that the page does not have.
+        LinkError: a link to a figure or table that the page does not have, though the notebook came to its end.
     """
     notebook = nbformat.read(path, as_version=4)
     exporter = ReportExporter()
@@ -119,11 +121,11 @@ def render(path, before=None, after=None, findings=()):
     if found:  # after the first cell, which holds title and abstract
         body = body.replace('<details class="code"', f'<section class="found" aria-label="Findings"><b>Found in this run</b><ul>{found}</ul></section><details class="code"', 1)
     body = body.replace("<!-- contents -->", contents).replace("</h1>", f"</h1>{card}", 1)  # headings are known once the cells are rendered
-    return _numbered(body + rest).replace("<pre>", '<pre tabindex="0">')  # what scrolls can be reached by keyboard
+    return _numbered(body + rest, whole=not facts.get("error")).replace("<pre>", '<pre tabindex="0">')  # what scrolls can be reached by keyboard
 
 
-def _numbered(page):
-    """Number figures and tables in their captions, and what refers to them."""
+def _numbered(page, whole):
+    """Number figures and tables in their captions, and what refers to them; a page that is not `whole` may lack some."""
     numbers, counts = {}, {"figure": 0, "table": 0}
 
     def number(match):
@@ -135,12 +137,14 @@ def _numbered(page):
         return f'<span id="{anchor}"></span>{match[0]}<b>{text}.</b> '
 
     def refer(match):
+        if match[1] not in numbers and not whole:
+            return match[2]
         if match[1] not in numbers:
             raise LinkError(f"a link to #{match[1]}, which no figure or table of the page is named")
         return f'<a href="#{match[1]}">{numbers[match[1]]}</a>'
 
     page = re.sub(r'(?P<tag><figure[^>]*>|<div [^>]*class="table"[^>]*>).*?(?:<figcaption>|<caption>)', number, page, flags=re.DOTALL)
-    return re.sub(r'<a href="#((?:figure|table)-[^"]*)">[^<]*</a>', refer, page)
+    return re.sub(r'<a href="#((?:figure|table)-[^"]*)">([^<]*)</a>', refer, page)
 
 
 def render_series(out, names, outcomes):
@@ -150,11 +154,13 @@ def render_series(out, names, outcomes):
         out: folder with the executed notebooks.
         names: notebooks in order.
         outcomes: dict from name to a dict with status, seconds, cached, error.
+    Returns:
+        names of the pages that an earlier run had written and that were missing or altered.
     """
     out = Path(out)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES / "report"), autoescape=True)
     there = [name for name in names if (out / f"{name}.ipynb").is_file()]
-    titles, findings, cards = {}, {}, []
+    titles, findings, cards, pages = {}, {}, [], {}
     for name in there:
         notebook = nbformat.read(out / f"{name}.ipynb", as_version=4)
         titles[name], abstract = title_and_abstract(notebook)
@@ -163,10 +169,26 @@ def render_series(out, names, outcomes):
         cards.append({"name": name, "title": titles[name], "abstract": rendered, "findings": findings[name], "picture": _key_picture(notebook), "facts": facts})
     for position, name in enumerate(there):
         neighbours = [(f"{there[i]}.html", titles[there[i]]) if 0 <= i < len(there) else None for i in (position - 1, position + 1)]
-        write_text(out / f"{name}.html", render(out / f"{name}.ipynb", *neighbours, findings[name]))
+        pages[f"{name}.html"] = render(out / f"{name}.ipynb", *neighbours, findings[name])
     cards += [{"name": name, "title": name, "abstract": "", "findings": [], "picture": None, "facts": {}} for name in names if name not in there]
     for page in ("index", "status"):
-        write_text(out / f"{page}.html", environment.get_template(f"{page}_page.html.j2").render(cards=cards, outcomes=outcomes))
+        pages[f"{page}.html"] = environment.get_template(f"{page}_page.html.j2").render(cards=cards, outcomes=outcomes, pages=pages)
+    stood = {f"{name}.html" for name in there if outcomes[name]["cached"]}
+    stood |= {"index.html", "status.html"} if stood else set()
+    damaged = [page for page in pages if page in stood and not _whole(out / page)]
+    for page, text in pages.items():
+        write_text(out / page, f"{text}{_SEAL}{_digest(text.encode())} -->\n")
+    return damaged
+
+
+def _whole(path):
+    """Whether a page is there and ends with the digest of what stands before."""
+    text, _, digest = path.read_bytes().rpartition(_SEAL.encode()) if path.is_file() else (b"", b"", b"")
+    return digest == f"{_digest(text)} -->\n".encode()
+
+
+def _digest(content):
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _key_picture(notebook):

@@ -2,6 +2,8 @@
 
 import ast
 import difflib
+import math
+import os
 from pathlib import Path
 
 import nbformat
@@ -30,8 +32,21 @@ _CHOICES = {
 }  # fmt: skip
 
 
+_DEPTH = 3  # of a profile: notebooks, their parameters, lists
+
+
 class ParameterError(ValueError):
     """A parameter that no notebook has, of the wrong type, or with an impossible value; the message is one line."""
+
+
+def source(path):
+    """The notebook in a file; None where the file holds none, which fails when it is run and is no reason not to run the others."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError):
+        return None
+    return notebook
 
 
 def declared(path):
@@ -61,13 +76,13 @@ def read_profile(name):
         ParameterError: no such profile, or not a mapping of mappings.
     """
     path = NOTEBOOKS / "profiles" / f"{name}.yaml"
-    if not path.is_file():
-        path = Path(name)
-    if not path.is_file():
+    path = path if os.path.isfile(path) else Path(name)  # os.path takes any text for a path, also one that cannot be one
+    if not os.path.isfile(path):
         known = ", ".join(sorted(p.stem for p in (NOTEBOOKS / "profiles").glob("*.yaml")))
         raise ParameterError(f"profile: {name!r}; expected one of {known}, or the path of a YAML file")
     profile = read_mapping(path)
-    if not all(isinstance(v, dict | None) for v in profile.values()):
+    whole = all(isinstance(key, str) and isinstance(values, dict | None) for key, values in profile.items())
+    if not whole or not all(isinstance(key, str) for values in profile.values() for key in values or ()):
         raise ParameterError(f"{path}: expected a mapping from notebook to a mapping of parameters")
     return {notebook: values or {} for notebook, values in profile.items()}
 
@@ -79,23 +94,49 @@ def read_mapping(path):
         ParameterError: not YAML, or not a mapping.
     """
     try:
-        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ParameterError(f"{path}: not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}); save it as UTF-8") from None
+    mapping = _read_yaml(text, path) or {}
     if not isinstance(mapping, dict):
-        raise ParameterError(f"{path}: expected a mapping from name to value, found {type(mapping).__name__}")
+        raise ParameterError(f"{path}: expected a mapping of parameters by name, found {type(mapping).__name__}")
     return mapping
 
 
 def parse_settings(settings):
-    """`name=value` strings to a dict; values are read as YAML, so `0.1`, `true`, `[1, 2]` and `scenes` mean what they look like."""
+    """`name=value` strings to a dict; values are read as YAML, so `0.1`, `true`, `[1, 2]` and `scenes` mean what they look like.
+
+    Raises:
+        ParameterError: no `=`, a name given twice, or a value that is not YAML.
+    """
     values = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
             raise ParameterError(f"--set {setting}: expected name=value")
-        values[name] = yaml.safe_load(value)
+        if name in values:
+            raise ParameterError(f"--set {name}: given twice")
+        values[name] = _read_yaml(value, f"--set {name}")
     return values
+
+
+def _read_yaml(text, source):
+    """What YAML text says with plain scalars, lists and mappings; what could grow without end when it is read or shown is refused beforehand."""
+    depth = 0
+    try:
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent):
+                raise ParameterError(f"{source}: has the alias *{event.anchor}; expected every value written out")
+            if getattr(event, "tag", None):
+                raise ParameterError(f"{source}: has the tag {event.tag}; expected plain values")
+            if depth > _DEPTH:
+                raise ParameterError(f"{source}: is nested more than {_DEPTH} deep; expected plain values or lists of them")
+        return yaml.safe_load(text)
+    except ParameterError:
+        raise
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # a date or number that there is not raises the latter
+        raise ParameterError(f"{source}: not readable as YAML: {' '.join(str(error).split())}") from None
 
 
 def resolve(notebooks, profile, settings):
@@ -106,15 +147,17 @@ def resolve(notebooks, profile, settings):
         profile: from `read_profile`.
         settings: from `parse_settings`; each applies to every notebook that declares it, and must apply to one at least.
     Returns:
-        dict from notebook name to dict of parameters.
+        dict from notebook name to dict of parameters; a file that holds no notebook is not in it.
     Raises:
         ParameterError: an unknown notebook or name, a wrong type, an impossible value.
     """
-    defaults = {name: declared(path) for name, path in notebooks.items()}
+    defaults = {name: declared(path) for name, path in notebooks.items() if source(path)}
     every = {path.stem for path in NOTEBOOKS.glob("*.ipynb")} | set(notebooks)
     for notebook in profile:
         if notebook not in every:
             raise ParameterError(f"profile: there is no notebook {notebook!r}{_nearest(notebook, every)}")
+    if any("reports" in values for values in (settings, *profile.values())):
+        raise ParameterError("reports: is not set as a parameter; name the folder with --out")
     for name in settings:
         if not any(name in values for values in defaults.values()):
             raise ParameterError(f"--set {name}: no notebook of this run has this parameter{_nearest(name, {n for d in defaults.values() for n in d})}")
@@ -133,7 +176,7 @@ def merge(owner, defaults, chosen):
     values = defaults | {name: _typed(owner, name, value, defaults[name]) for name, value in chosen.items()}
     try:
         check(**values)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise ParameterError(f"{owner}: {error}") from None
     return values
 
@@ -162,12 +205,19 @@ def check(**parameters):
 
 
 def _typed(notebook, name, value, default):
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(default, tuple) and isinstance(value, list):
-        value = tuple(value)
-    if default is not None and type(value) is not type(default):
+    """A value that is like the default of its parameter, an int made a float and a list a tuple where the default is one."""
+    if isinstance(default, list | tuple) and isinstance(value, list) and value and default:
+        return type(default)(_typed(notebook, name, entry, default[0]) for entry in value)
+    if type(value) is int and not abs(value) < 2**63:
+        raise ParameterError(f"{notebook}: {name} is a number of {value.bit_length()} bits; expected fewer than 64")
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(default):
         raise ParameterError(f"{notebook}: {name} is {value!r}, {type(value).__name__}; expected {type(default).__name__} such as {default!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ParameterError(f"{notebook}: {name} is {value}; expected a finite number")
+    if isinstance(value, str) and not value.isprintable():
+        raise ParameterError(f"{notebook}: {name} is {value!r}; expected text without control characters")
     return value
 
 

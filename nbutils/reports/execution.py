@@ -1,0 +1,135 @@
+"""Runs one notebook in processes of its own and hands back what came of it, as values and bytes that can travel between machines."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import joblib
+import nbformat
+import torch
+
+from .. import checkpoints
+from ..files import write_json
+
+_ERROR_LENGTH = 500  # characters
+_PATIENCE = 10  # seconds for a process to end its kernel
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a notebook: `status` is done, failed or not run; `cached` where an earlier run stood; `error` is one line."""
+
+    name: str
+    status: str
+    seconds: float = 0.0
+    cached: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """An Outcome, and the files that go with it: the executed `notebook`, as far as it came, and the results it wrote, the `sidecar`; None without."""
+
+    outcome: Outcome
+    notebook: bytes | None = None
+    sidecar: bytes | None = None
+
+
+def execute(path, values, reports, timeout=None):
+    """Run a notebook. Whatever happens to this process, no kernel is left behind.
+
+    Args:
+        path: of the notebook.
+        values: dict of its parameters.
+        reports: folder on this machine with the results of the notebooks it needs; its checkpoints go there, and its results.
+        timeout: longest time for one cell, seconds; None for no limit.
+    Returns:
+        Execution.
+    Raises:
+        OSError: the temporary folder cannot be written.
+    """
+    began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    sidecar = Path(reports) / f"{path.stem}.json"
+    before = _stamp(sidecar)
+    given = values | ({"reports": os.path.relpath(reports, path.parent)} if "reports" in values else {})  # no machine's paths in a page
+    with tempfile.TemporaryDirectory(prefix="nbutils-") as folder:
+        write_json(Path(folder) / "request.json", {"notebook": str(path), "parameters": given, "timeout": timeout})
+        error = _one_line(_supervise(Path(folder)))
+        outcome = Outcome(path.stem, "failed" if error else "done", round(time.perf_counter() - began, 1), error=error)
+        executed = Path(folder) / "executed.ipynb"
+        notebook = nbformat.read(executed, as_version=4) if executed.is_file() else None
+    if notebook is None:
+        return Execution(outcome)
+    notebook.cells = [cell for cell in notebook.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", ())]
+    notebook.metadata["papermill"]["output_path"] = path.name
+    notebook.metadata["nbutils"] = dict(notebook.metadata.get("nbutils", {})) | {
+        "parameters": {name: value for name, value in values.items() if name != "reports"},
+        "seconds": outcome.seconds, "started": started, "device": _device(), "versions": checkpoints.versions(), "commit": _commit(), "error": error,
+    }  # fmt: skip
+    written = outcome.status == "done" and _stamp(sidecar) not in (None, before)
+    return Execution(outcome, (nbformat.writes(notebook) + "\n").encode(), sidecar.read_bytes() if written else None)
+
+
+def _supervise(folder):
+    """Run the engine on the request in `folder`; the reason why the notebook failed, or an empty text."""
+    environment = os.environ | {"NBUTILS_PANELS": "", "TMPDIR": str(folder)}  # panels off also in a terminal of JupyterLab; nothing is left in /tmp
+    command = [sys.executable, "-m", f"{__package__}.engine", str(folder)]
+    with open(folder / "log", "wb") as log:  # a session of its own keeps a terminal's Ctrl-C for this process, which ends the other in order
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True)
+    try:
+        process.wait()
+    finally:
+        process.stdin.close()  # the leash: the engine ends, and its kernel
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    kernel, result = folder / "kernel", folder / "result.json"
+    if kernel.is_file():
+        with contextlib.suppress(ProcessLookupError):  # nothing is left of it, mostly
+            os.killpg(int(kernel.read_text(encoding="utf-8")), signal.SIGKILL)
+    if result.is_file():
+        return json.loads(result.read_text(encoding="utf-8"))["error"]
+    if process.returncode < 0:
+        return f"the process that runs the notebook was killed by {signal.Signals(-process.returncode).name}"
+    said = (folder / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
+    return f"the process that runs the notebook ended with exit code {process.returncode}: {said[-1]}"
+
+
+def _one_line(text):
+    """What a terminal can show of a text, without its escapes and line breaks."""
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return text if len(text) <= _ERROR_LENGTH else f"{text[:_ERROR_LENGTH]} ..."
+
+
+def _stamp(path):
+    """Tells one version of a file from another; None where there is none."""
+    if not path.is_file():
+        return None
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def _device():
+    """What the machine has to compute with: the accelerator that trainings use, where there is one, and the cores."""
+    if torch.accelerator.is_available():
+        return f"{torch.accelerator.current_accelerator().type}, {joblib.cpu_count()} processor cores"
+    return f"{joblib.cpu_count()} processor cores"
+
+
+def _commit():
+    """The commit of the working tree, for the run card; empty outside a repository and where there is no git."""
+    if not shutil.which("git"):
+        return ""
+    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    return git.stdout.strip()
