@@ -12,6 +12,16 @@ app = typer.Typer(cls=OneLineErrors, add_completion=False, pretty_exceptions_ena
 app.add_typer(data_commands.app, name="data")
 
 
+_Profile = Annotated[str, typer.Option(help="smoke, quick, standard, full, or a YAML file.")]
+_Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, wherever a notebook has it.")]
+_Force = Annotated[bool, typer.Option("--force", help="Run also what has not changed.")]
+_Timeout = Annotated[int | None, typer.Option(min=1, help="Longest time for one cell of a notebook, seconds.")]
+_Jobs = Annotated[int, typer.Option(min=1, help="Notebooks at a time on this machine.")]
+_Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://host:8786, to run on its workers instead.")]
+_Resources = Annotated[list[str] | None, typer.Option("--resource", metavar="NAME=NUMBER", help="What a notebook takes of a Dask worker's resources, such as GPU=1.")]
+_Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
 @app.callback()
 def main():
     """Executable reports on Orderless NADE and pixel RNNs."""
@@ -20,12 +30,15 @@ def main():
 @app.command()
 def run(
     notebooks: Annotated[list[str] | None, typer.Argument(help="Names or numbers, such as 04; all if none is given. What they need is run too.")] = None,
-    profile: Annotated[str, typer.Option(help="smoke, quick, standard, full, or a YAML file.")] = "quick",
+    profile: _Profile = "quick",
     out: Annotated[Path, typer.Option(help="Folder for pages, results and checkpoints.")] = Path("reports"),
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, wherever a notebook has it.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Run also what has not changed.")] = False,
-    timeout: Annotated[int | None, typer.Option(min=1, help="Longest time for one cell, seconds.")] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    set_: _Set = None,
+    force: _Force = False,
+    timeout: _Timeout = None,
+    jobs: _Jobs = 1,
+    scheduler: _Scheduler = None,
+    resource: _Resources = None,
+    debug: _Debug = False,
 ):
     """Run notebooks and render their pages."""
     with stopped_in_one_line():
@@ -33,7 +46,43 @@ def run(
 
         chosen = runner.series(notebooks or ())
         resolved = parameters.resolve(chosen, parameters.read_profile(profile), parameters.parse_settings(set_ or ()))
-        outcomes = runner.run(chosen, resolved, out, force=force, timeout=timeout, report=lambda line: print(line, flush=True))
+        places = {"jobs": jobs, "scheduler": scheduler, "resources": parameters.parse_settings(resource or ())}
+        outcomes = runner.run(chosen, resolved, out, force=force, timeout=timeout, report=_say, **places)
+    _conclude(out, outcomes)
+
+
+@app.command()
+def sweep(
+    notebook: Annotated[str, typer.Argument(help="Name or number of a notebook; what it needs is run too.")],
+    grid: Annotated[list[str], typer.Option("--grid", metavar="NAME=A,B,C", help="Values of a parameter; with several of them, every combination.")],
+    profile: _Profile = "quick",
+    out: Annotated[Path, typer.Option(help="Folder for the cells and the page that compares them.")] = Path("sweep"),
+    set_: _Set = None,
+    force: _Force = False,
+    timeout: _Timeout = None,
+    jobs: _Jobs = 1,
+    scheduler: _Scheduler = None,
+    resource: _Resources = None,
+    debug: _Debug = False,
+):
+    """Run a notebook for every cell of a grid, and compare them on one page."""
+    with stopped_in_one_line():
+        from .reports import parameters, runner
+        from .reports import sweep as sweeping
+
+        chosen = runner.series([notebook])
+        settings, values = parameters.parse_settings(set_ or ()), sweeping.parse_grid(grid)
+        places = {"jobs": jobs, "scheduler": scheduler, "resources": parameters.parse_settings(resource or ())}
+        name = list(chosen)[-1]
+        found = sweeping.run(chosen, name, parameters.read_profile(profile), settings, values, out, force=force, timeout=timeout, report=_say, **places)
+    _conclude(out, found.values())
+
+
+def _say(line):
+    print(line, flush=True)
+
+
+def _conclude(out, outcomes):
     print(f"\nOpen {(out / 'index.html').resolve()}")
     if any(outcome.status != "done" for outcome in outcomes):
         raise typer.Exit(1)
@@ -44,7 +93,7 @@ def train(
     recipe: Annotated[Path | None, typer.Argument(help="YAML file of settings, a mapping from name to value.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and metrics.")] = Path("trainings"),
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as width=128; after the file's.")] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: _Debug = False,
 ):
     """Train an inpainter, the model of notebook 04; `torchrun -m nbutils train` shares it among devices and machines."""
     with stopped_in_one_line():

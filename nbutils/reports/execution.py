@@ -44,7 +44,11 @@ class Execution:
     sidecar: bytes | None = None
 
 
-def execute(path, values, reports, timeout=None):
+class Stopped(Exception):
+    """Nobody waits for the notebook any more."""
+
+
+def execute(path, values, reports, timeout=None, stopped=lambda: False):
     """Run a notebook. Whatever happens to this process, no kernel is left behind.
 
     Args:
@@ -52,18 +56,21 @@ def execute(path, values, reports, timeout=None):
         values: dict of its parameters.
         reports: folder on this machine with the results of the notebooks it needs; its checkpoints go there, and its results.
         timeout: longest time for one cell, seconds; None for no limit.
+        stopped: called every half a second; the notebook is ended when it says True.
     Returns:
         Execution.
     Raises:
+        Stopped: it was.
         OSError: the temporary folder cannot be written.
     """
     began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     sidecar = Path(reports) / f"{path.stem}.json"
     before = _stamp(sidecar)
-    given = values | ({"reports": os.path.relpath(reports, path.parent)} if "reports" in values else {})  # no machine's paths in a page
+    folders = {"reports": reports, "compare_with": values.get("compare_with")}
+    given = values | {name: os.path.relpath(folder, path.parent) for name, folder in folders.items() if folder and name in values}  # no machine's paths in a page
     with tempfile.TemporaryDirectory(prefix="nbutils-") as folder:
         write_json(Path(folder) / "request.json", {"notebook": str(path), "parameters": given, "timeout": timeout})
-        error = _one_line(_supervise(Path(folder)))
+        error = _one_line(_supervise(Path(folder), stopped))
         outcome = Outcome(path.stem, "failed" if error else "done", round(time.perf_counter() - began, 1), error=error)
         executed = Path(folder) / "executed.ipynb"
         notebook = nbformat.read(executed, as_version=4) if executed.is_file() else None
@@ -72,26 +79,26 @@ def execute(path, values, reports, timeout=None):
     notebook.cells = [cell for cell in notebook.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", ())]
     notebook.metadata["papermill"]["output_path"] = path.name
     notebook.metadata["nbutils"] = dict(notebook.metadata.get("nbutils", {})) | {
-        "parameters": {name: value for name, value in values.items() if name != "reports"},
+        "parameters": {name: value for name, value in given.items() if name != "reports"},
         "seconds": outcome.seconds, "started": started, "device": _device(), "versions": checkpoints.versions(), "commit": _commit(), "error": error,
     }  # fmt: skip
     written = outcome.status == "done" and _stamp(sidecar) not in (None, before)
     return Execution(outcome, (nbformat.writes(notebook) + "\n").encode(), sidecar.read_bytes() if written else None)
 
 
-def _supervise(folder):
+def _supervise(folder, stopped):
     """Run the engine on the request in `folder`; the reason why the notebook failed, or an empty text."""
     environment = os.environ | {"NBUTILS_PANELS": "", "TMPDIR": str(folder)}  # panels off also in a terminal of JupyterLab; nothing is left in /tmp
     command = [sys.executable, "-m", f"{__package__}.engine", str(folder)]
     with open(folder / "log", "wb") as log:  # a session of its own keeps a terminal's Ctrl-C for this process, which ends the other in order
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
-        process.wait()
+        while not _ended(process, 0.5):
+            if stopped():
+                raise Stopped
     finally:
         process.stdin.close()  # the leash: the engine ends, and its kernel
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
+        if not _ended(process, _PATIENCE):
             process.kill()
             process.wait()
     kernel, result = folder / "kernel", folder / "result.json"
@@ -104,6 +111,15 @@ def _supervise(folder):
         return f"the process that runs the notebook was killed by {signal.Signals(-process.returncode).name}"
     said = (folder / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
     return f"the process that runs the notebook ended with exit code {process.returncode}: {said[-1]}"
+
+
+def _ended(process, seconds):
+    """Whether a process ends within so many seconds."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _one_line(text):

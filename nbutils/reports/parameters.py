@@ -198,6 +198,8 @@ def check(**parameters):
     size, hole = parameters.get("image_size"), parameters.get("hole_size")
     if size and hole and hole > size:
         raise ParameterError(f"hole_size: a hole of {hole} x {hole} does not fit into pictures of {size} x {size}")
+    if (folder := parameters.get("compare_with")) and not list(Path(folder).glob("*.json")):
+        raise ParameterError(f"compare_with: {folder!r}; expected the folder of another run, with its results")
     if parameters.get("data", "scenes") != "scenes":
         photos_folder(parameters["data"])
     if parameters.get("digit_data", "embedded") != "embedded":

@@ -1,35 +1,17 @@
 """Runs a series of notebooks in order of dependence, only where something has changed, and keeps what comes of it in one folder."""
 
 import errno
-import hashlib
-import json
 import os
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from .. import checkpoints
-from ..data.digits import digits_folder
-from ..data.sources import photos_folder
-from ..files import source_digest, write_json, written_whole
-from . import html, parameters
-from .execution import Outcome, execute
+from ..files import source_digest, written_whole
+from . import html, parameters, records, workers
+from .execution import Execution, Outcome
 
 _NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
-
-
-class RecordError(ValueError):
-    """What is kept of an earlier run is not whole; the message says what of it."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is kept of the run of a notebook beside its files: the `key` it depended on, its `outcome`, and `files`, a dict from file name to digest."""
-
-    key: str
-    outcome: Outcome
-    files: dict[str, str]
+_NO_PART = ("cli", "__main__", "console", *(f"reports/{name}." for name in ("html", "runner", "records", "workers", "sweep", "execution")))  # in what notebooks compute
 
 
 def series(names=()):
@@ -62,7 +44,7 @@ def needs(path):
     return notebook.metadata.get("nbutils", {}).get("needs", []) if notebook else []
 
 
-def run(notebooks, resolved, out, *, force=False, timeout=None, report=print):
+def run(notebooks, resolved, out, *, force=False, timeout=None, jobs=1, scheduler=None, resources=None, report=print):
     """Run notebooks, render their pages and the index. A second run into the same folder waits for the first to end.
 
     Args:
@@ -71,6 +53,8 @@ def run(notebooks, resolved, out, *, force=False, timeout=None, report=print):
         out: folder of the pages, results and executed notebooks.
         force: run also what has not changed.
         timeout: longest time for one cell, seconds; None for no limit.
+        jobs: how many notebooks at a time on this machine.
+        scheduler: address of a Dask scheduler, to run them on its workers instead; resources: see `workers.on_cluster`.
         report: called with a line of text for every event.
     Returns:
         list of Outcome, in order.
@@ -78,143 +62,121 @@ def run(notebooks, resolved, out, *, force=False, timeout=None, report=print):
         OSError: the folder cannot be written, or the disk is full; what is finished is kept.
     """
     out = Path(out).resolve()
-    with _alone_in(out, report):
-        _remove_remains(out)
-        code, keys, outcomes = source_digest(("cli", "__main__", "reports/html", "reports/runner", "reports/execution")), {}, {}
-        for name, path in notebooks.items():
-            upstream, values = needs(path), resolved.get(name, {})
-            blocked = [need for need in upstream if outcomes[need].status != "done"]
-            keys[name] = cache_key(path, values, code, [keys[need] for need in upstream])
-            if blocked:
-                outcomes[name] = Outcome(name, "not run", error=f"needs {', '.join(blocked)}")
-            elif not force and (earlier := _earlier(out, name, report, "it is run again")) and earlier.key == keys[name] and earlier.outcome.status == "done":
-                outcomes[name] = replace(earlier.outcome, cached=True)
-            else:
-                report(f"{name}: running")
-                execution = execute(path, values, out, timeout)
-                if any(text in execution.outcome.error for text in _NO_SPACE):  # which says nothing about the notebook, and would stop the others too
-                    raise OSError(f"{name}: {execution.outcome.error}; free some space and run again, what is finished is kept")
-                keep(out, keys[name], execution)
-                outcomes[name] = execution.outcome
-            outcome = outcomes[name]
-            report(f"{name}: {outcome.status}" + (", nothing changed" if outcome.cached else f" in {outcome.seconds:.0f} s") + (f", {outcome.error}" if outcome.error else ""))
-        _render(out, outcomes, report)
+    with records.alone_in(out, report):
+        records.remove_remains(out)
+        works = {name: Work(name, path, resolved.get(name, {}), out, tuple(needs(path))) for name, path in notebooks.items()}
+        with workers.on_cluster(scheduler, resources) if scheduler else workers.here(jobs) as pool:
+            outcomes = run_all(works, pool, apart=bool(scheduler), force=force, timeout=timeout, report=report)
+        render(out, outcomes, report)
     return list(outcomes.values())
 
 
-def keep(out, key, execution):
-    """Write what came of a notebook into the folder of the reports, its record last, so that what is recorded is there.
+@dataclass(frozen=True)
+class Work:
+    """A notebook to be run: its name, path and parameters, the folder that keeps what comes of it, and the works it needs, as keys of the dict it is in."""
+
+    name: str
+    path: Path
+    values: dict
+    out: Path
+    needs: tuple
+
+
+def run_all(works, pool, *, apart, force, timeout, report):
+    """Run works as soon as what they need is there, and keep what comes of them. Equal work for several folders is done once.
 
     Args:
-        out: folder.
-        key: from `cache_key`.
-        execution: execution.Execution, from this machine or another.
-    Raises:
-        OSError: the folder cannot be written.
+        works: dict from what messages call a work to Work.
+        pool: workers.Pool.
+        apart: run each in a folder of its own, from which results come back as bytes, rather than in the folder that keeps them.
+        force, timeout, report: see `run`.
+    Returns:
+        dict from the same names to Outcome, in the same order.
     """
-    outcome = execution.outcome
-    files = {f"{outcome.name}.ipynb": execution.notebook}
-    if outcome.status == "done":
-        files[f"{outcome.name}.json"] = execution.sidecar
-    elif execution.notebook is None:
-        files[f"{outcome.name}.html"] = None  # an earlier run's, which would stand beside a failure
-    for name, content in files.items():
-        if content is None:
-            (out / name).unlink(missing_ok=True)
-        elif not (out / name).is_file() or (out / name).read_bytes() != content:
-            with written_whole(out / name) as beside:
-                beside.write_bytes(content)
-    digests = {name: _digest(content) for name, content in files.items() if content is not None}
-    record = {"key": key, "outcome": vars(outcome), "files": digests}
-    write_json(out / f".{outcome.name}.run.json", {"record": record, "digest": _digest_of(record)})
+    code, keys, outcomes, running, waiting = source_digest(_NO_PART), {}, {}, {}, dict(works)
+    while waiting or running:
+        for label, work in list(waiting.items()):
+            if all(need in outcomes for need in work.needs):
+                keys[label] = keys.get(label) or records.cache_key(work.path, work.values, code, [keys[need] for need in work.needs])
+                same = [other for other in keys if keys[other] == keys[label] and other != label and (other in outcomes or other in running.values())]
+                outcome = _without_running(work, keys[label], outcomes, works, same, force, report)
+                if outcome:
+                    outcomes[label] = outcome
+                elif any(other in running.values() for other in same) or (pool.capacity and len(running) >= pool.capacity):
+                    continue
+                else:
+                    report(f"{label}: running")
+                    running[_submit(pool, work, keys[label], works, timeout, apart)] = label
+                    del waiting[label]
+                    continue
+                del waiting[label]
+                _tell(label, outcomes[label], report)
+        for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+            label = running.pop(future)
+            outcomes[label] = _keep(works[label], keys[label], future)
+            _tell(label, outcomes[label], report)
+    return {label: outcomes[label] for label in works}
 
 
-def _alone_in(out, report):
-    """The lock on a folder, held; the system lets go of it when its holder is killed."""
+def _without_running(work, key, outcomes, works, same, force, report):
+    """The outcome of a work that need not or cannot be run; None of one that must be."""
+    blocked = [works[need].name for need in work.needs if outcomes[need].status != "done"]
+    if blocked:
+        return Outcome(work.name, "not run", error=f"needs {', '.join(blocked)}")
+    for other in same:
+        if other in outcomes and outcomes[other].status == "done":
+            return replace(records.adopt(work.name, works[other].out, work.out), cached=True)
+    earlier = None if force else records.earlier(work.out, work.name, report, "it is run again")
+    if earlier and earlier.key == key and earlier.outcome.status == "done":
+        return replace(earlier.outcome, cached=True)
+    return None
+
+
+def _submit(pool, work, key, works, timeout, apart):
+    if not apart:
+        return pool.submit(workers.in_place, work.path, work.values, work.out, timeout)
+    upstream = {}
+    for need in _all_needs(work, works):
+        sidecar = (work.out / f"{need}.json").read_bytes()
+        upstream |= {f"{need}.json": sidecar} | {place: path.read_bytes() for place, path in workers.named_checkpoints(work.out, sidecar).items()}
+    if work.values.get("compare_with"):
+        place = f"{work.name}.json"
+        upstream[f"compared/{place}"] = (Path(work.values["compare_with"]) / place).read_bytes()
+    return pool.submit(workers.perform, workers.Request(work.name, key, work.path.read_bytes(), work.values, upstream, timeout, workers.code_digest()))
+
+
+def _all_needs(work, works):
+    """The names of the notebooks that a work needs, and of those that they need."""
+    names = set()
+    for need in work.needs:
+        names |= {works[need].name} | _all_needs(works[need], works)
+    return names
+
+
+def _keep(work, key, future):
+    """Keep what came of a work in its folder; its Outcome."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock")
-        try:
-            return lock.acquire(timeout=0)
-        except Timeout:
-            report(f"another run is using {out}; waiting until it has ended")
-            return lock.acquire()
-    except OSError as error:
-        raise OSError(error.errno, f"{out} cannot be written ({error.strerror or error}); choose another folder with --out") from error
+        result = future.result()
+    except workers.WorkerError as error:
+        result = workers.Result(Execution(Outcome(work.name, "failed", error=str(error))))
+    error = result.execution.outcome.error
+    if any(text in error for text in _NO_SPACE):  # which says nothing about the notebook, and would stop the others too
+        raise OSError(f"{work.name}: {error}; free some space and run again, what is finished is kept")
+    for place, content in result.checkpoints.items():
+        with written_whole(work.out / place) as beside:
+            beside.write_bytes(content)
+    records.keep(work.out, key, result.execution)
+    return result.execution.outcome
 
 
-def _remove_remains(out):
-    """Remove the half-written files that a killed process left; those of a live one, such as a JupyterLab kernel's, are its own."""
-    for part in out.rglob(".*.part"):
-        process = part.name.split(".")[-2]
-        if process.isdecimal() and not _alive(int(process)):
-            part.unlink(missing_ok=True)
+def _tell(label, outcome, report):
+    report(f"{label}: {outcome.status}" + (", nothing changed" if outcome.cached else f" in {outcome.seconds:.0f} s") + (f", {outcome.error}" if outcome.error else ""))
 
 
-def _alive(process):
-    try:
-        os.kill(process, 0)
-    except PermissionError:  # somebody else's
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True
-
-
-def _render(out, outcomes, report):
+def render(out, outcomes, report):
     """Render the pages of this run and of the notebooks that earlier runs left."""
     every = [path.stem for path in sorted(parameters.NOTEBOOKS.glob("*.ipynb"))]
-    before = {name: replace(earlier.outcome, cached=True) for name in every if name not in outcomes and (earlier := _earlier(out, name, report, "run it again"))}
+    before = {name: replace(before_.outcome, cached=True) for name in every if name not in outcomes and (before_ := records.earlier(out, name, report, "run it again"))}
     shown = {name: vars((outcomes | before)[name]) for name in every if name in outcomes or name in before}
     for page in html.render_series(out, list(shown), shown):
         report(f"{page}: was missing or not as it had been written; made again")
-
-
-def cache_key(path, values, code, upstream):
-    """What a notebook's results depend on: its cells, parameters, the code, package versions, data on disk, what it needs."""
-    notebook = parameters.source(path)
-    cells = [(cell.cell_type, cell.source) for cell in notebook.cells] if notebook else []
-    folders = [photos_folder(values["data"])] if values.get("data", "scenes") != "scenes" else []
-    folders += [digits_folder(values["digit_data"])] if values.get("digit_data", "embedded") != "embedded" else []
-    files = [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for folder in folders for p in sorted(folder.rglob("*"))]
-    content = json.dumps([cells, values, code, checkpoints.versions(), files, upstream], sort_keys=True)
-    return _digest(content.encode())
-
-
-def _earlier(out, name, report, consequence):
-    """The Record of an earlier run into this folder; None where there was none, or where it is damaged, which is reported."""
-    try:
-        return _recorded(out, name)
-    except RecordError as error:
-        report(f"{name}: {error}; {consequence}")
-        return None
-
-
-def _recorded(out, name):
-    path = out / f".{name}.run.json"
-    if not path.is_file():
-        if (out / f"{name}.ipynb").is_file():
-            raise RecordError(f"{path.name} is missing")
-        return None
-    try:
-        content = json.loads(path.read_bytes())
-        whole = content["digest"] == _digest_of(content["record"])
-        record = Record(**content["record"] | {"outcome": Outcome(**content["record"]["outcome"])}) if whole else None
-    except (ValueError, KeyError, TypeError):
-        whole = False
-    if not whole or record.outcome.name != name:
-        raise RecordError(f"{path.name} is not the record of a run")
-    for file, digest in record.files.items():
-        if not (out / file).is_file():
-            raise RecordError(f"{file} is missing")
-        if _digest((out / file).read_bytes()) != digest:
-            raise RecordError(f"{file} is not as it was written")
-    return record
-
-
-def _digest(content):
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def _digest_of(value):
-    return _digest(json.dumps(value, sort_keys=True).encode())

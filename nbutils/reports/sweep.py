@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 
 from ..files import write_text
-from . import figures, parameters
+from . import figures, html, parameters, records, runner, workers
 
 _SHOWN = 12  # numbers that differ between cells, in the table and as small charts; all of them are in sweep.csv
 
@@ -56,6 +56,36 @@ def numbers(sidecar):
             found[place] = float(value)
 
     walk("", sidecar)
+    return found
+
+
+def run(notebooks, name, profile, settings, grid, out, *, force=False, timeout=None, jobs=1, scheduler=None, resources=None, report=print):
+    """Run one notebook for every cell of a grid, and what it needs, each once for all cells that agree on its parameters.
+
+    Args:
+        notebooks: dict from name to path, from `runner.series`: the notebook `name` and those that it needs.
+        profile, settings: as `parameters.resolve` takes them.
+        grid: from `parse_grid`.
+        out: folder of the sweep; see `runner.run` for the rest.
+    Returns:
+        dict from a cell's name to the Outcome of the notebook there.
+    Raises:
+        ParameterError: a cell with a parameter that no notebook has, of the wrong type or impossible, before any work.
+    """
+    out = Path(out).resolve()
+    resolved = {cell: parameters.resolve(notebooks, profile, settings | chosen) for cell, chosen in cells(grid).items()}
+    works = {
+        f"{cell}/{needed}": runner.Work(needed, path, values[needed], out / cell, tuple(f"{cell}/{need}" for need in runner.needs(path)))
+        for cell, values in resolved.items() for needed, path in notebooks.items()
+    }  # fmt: skip
+    with records.alone_in(out, report):
+        records.remove_remains(out)
+        with workers.on_cluster(scheduler, resources) if scheduler else workers.here(jobs, out / ".scratch") as pool:
+            outcomes = runner.run_all(works, pool, apart=True, force=force, timeout=timeout, report=report)
+        for cell in resolved:
+            runner.render(out / cell, {needed: outcomes[f"{cell}/{needed}"] for needed in notebooks}, report)
+        found = {cell: outcomes[f"{cell}/{name}"] for cell in resolved}
+        render(out, name, html.title_and_abstract(parameters.source(notebooks[name]))[0], grid, found)
     return found
 
 

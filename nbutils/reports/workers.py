@@ -5,6 +5,7 @@ import shutil
 import tempfile
 import threading
 import warnings
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,10 +84,12 @@ def perform(request, scratch=None, stopped=lambda: False):
     for place in (path.parent, reports):
         place.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        for place, content in {path: request.notebook} | {reports / place: content for place, content in request.upstream.items()}.items():
+        files = {path: request.notebook} | {reports / place: content for place, content in request.upstream.items()}
+        for place, content in files.items():
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
-        execution = execute(path, request.values, reports, request.timeout, stopped)
+        values = request.values | ({"compare_with": str(reports / "compared")} if request.values.get("compare_with") else {})
+        execution = execute(path, values, reports, request.timeout, stopped)
         named = named_checkpoints(reports, execution.sidecar) if execution.sidecar else {}
         result = Result(execution, {place: path.read_bytes() for place, path in named.items() if place not in request.upstream})
     if execution.outcome.status == "done":
@@ -94,13 +97,31 @@ def perform(request, scratch=None, stopped=lambda: False):
     return result
 
 
+def in_place(path, values, reports, timeout, *, scratch=None, stopped):
+    """Run a notebook in the folder that keeps its results, where its trainings go on; arguments as of `execute`.
+
+    Returns:
+        Result, whose checkpoints stand where they belong.
+    """
+    return Result(execute(path, values, reports, timeout, stopped))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Somewhere to run notebooks. `submit` takes `in_place` or `perform` with its arguments and gives a Future of its Result; `capacity`
+    is how many make sense at a time, None where somebody else keeps the queue."""
+
+    submit: Callable
+    capacity: int | None
+
+
 @contextmanager
-def here(jobs):
-    """Run so many notebooks at a time on this machine: yields a function that takes a function, its arguments and a keyword `stopped`, and gives a Future."""
+def here(jobs, scratch=None):
+    """This machine as a Pool for so many notebooks at a time; `scratch` as of `perform`. When the caller is stopped, so are they."""
     stop = threading.Event()
     with ThreadPoolExecutor(jobs) as threads:
         try:
-            yield lambda work, *arguments: threads.submit(work, *arguments, stopped=stop.is_set)
+            yield Pool(lambda work, *arguments: threads.submit(work, *arguments, scratch=scratch, stopped=stop.is_set), jobs)
         except BaseException:
             stop.set()
             threads.shutdown(cancel_futures=True)
@@ -109,7 +130,7 @@ def here(jobs):
 
 @contextmanager
 def on_cluster(scheduler, resources=None):
-    """Run notebooks on a Dask cluster, one for every thread of its workers; yields what `here` yields.
+    """The workers of a Dask cluster as a Pool, one notebook for every thread of theirs.
 
     A notebook whose worker is lost is run again on another. When the caller is stopped, so are its notebooks, wherever they run.
 
@@ -137,7 +158,7 @@ def on_cluster(scheduler, resources=None):
             return outcome
 
         try:
-            yield submit
+            yield Pool(submit, None)
         except BaseException:
             client.cancel(pending, force=True)
             raise
@@ -146,8 +167,11 @@ def on_cluster(scheduler, resources=None):
 def _pass_on(done, outcome):
     if done.status == "finished":
         outcome.set_result(done.result())
+    elif done.cancelled():
+        outcome.set_exception(CancelledError())
     else:
-        outcome.set_exception(CancelledError() if done.cancelled() else done.exception())
+        error = done.exception()
+        outcome.set_exception(error if isinstance(error, WorkerError) else WorkerError(f"no worker could run it: {type(error).__name__}: {error}"))
 
 
 def _watched(work, *arguments):

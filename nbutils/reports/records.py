@@ -1,0 +1,154 @@
+"""What is kept of a run in the folder of the reports: files whole, recorded with what they depended on, and one run at a time."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from .. import checkpoints
+from ..data.digits import digits_folder
+from ..data.sources import photos_folder
+from ..files import write_json, written_whole
+from . import parameters
+from .execution import Outcome
+from .workers import named_checkpoints
+
+
+class RecordError(ValueError):
+    """What is kept of an earlier run is not whole; the message says what of it."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of the run of a notebook beside its files: the `key` it depended on, its `outcome`, and `files`, a dict from file name to digest."""
+
+    key: str
+    outcome: Outcome
+    files: dict[str, str]
+
+
+def alone_in(out, report):
+    """The lock on a folder, held; the system lets go of it when its holder is killed."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock")
+        try:
+            return lock.acquire(timeout=0)
+        except Timeout:
+            report(f"another run is using {out}; waiting until it has ended")
+            return lock.acquire()
+    except OSError as error:
+        raise OSError(error.errno, f"{out} cannot be written ({error.strerror or error}); choose another folder with --out") from error
+
+
+def remove_remains(out):
+    """Remove the half-written files that a killed process left; those of a live one, such as a JupyterLab kernel's, are its own."""
+    for part in out.rglob(".*.part"):
+        process = part.name.split(".")[-2]
+        if process.isdecimal() and not _alive(int(process)):
+            part.unlink(missing_ok=True)
+
+
+def _alive(process):
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # somebody else's
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def cache_key(path, values, code, upstream):
+    """What a notebook's results depend on: its cells, parameters, the code, package versions, data on disk, what it needs."""
+    notebook = parameters.source(path)
+    cells = [(cell.cell_type, cell.source) for cell in notebook.cells] if notebook else []
+    compared = Path(values["compare_with"]) / f"{path.stem}.json" if values.get("compare_with") else None
+    folders = [photos_folder(values["data"])] if values.get("data", "scenes") != "scenes" else []
+    folders += [digits_folder(values["digit_data"])] if values.get("digit_data", "embedded") != "embedded" else []
+    files = [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for folder in folders for p in sorted(folder.rglob("*"))]
+    content = json.dumps([cells, values, code, checkpoints.versions(), files, compared.read_text(encoding="utf-8") if compared else None, upstream], sort_keys=True)
+    return _digest(content.encode())
+
+
+def keep(out, key, execution):
+    """Write what came of a notebook into the folder of the reports, its record last, so that what is recorded is there.
+
+    Args:
+        out: folder.
+        key: from `cache_key`.
+        execution: execution.Execution, from this machine or another.
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    outcome = execution.outcome
+    files = {f"{outcome.name}.ipynb": execution.notebook}
+    if outcome.status == "done":
+        files[f"{outcome.name}.json"] = execution.sidecar
+    elif execution.notebook is None:
+        files[f"{outcome.name}.html"] = None  # an earlier run's, which would stand beside a failure
+    for name, content in files.items():
+        if content is None:
+            (out / name).unlink(missing_ok=True)
+        elif not (out / name).is_file() or (out / name).read_bytes() != content:
+            with written_whole(out / name) as beside:
+                beside.write_bytes(content)
+    digests = {name: _digest(content) for name, content in files.items() if content is not None}
+    record = {"key": key, "outcome": vars(outcome), "files": digests}
+    write_json(out / f".{outcome.name}.run.json", {"record": record, "digest": _digest_of(record)})
+
+
+def adopt(name, source, out):
+    """Take over what `source`, another folder of reports, keeps of a notebook: its files, record, and the checkpoints that its results name."""
+    record = _recorded(source, name)
+    copied = [*record.files, f".{name}.run.json"]
+    if f"{name}.json" in record.files:
+        copied += named_checkpoints(source, (source / f"{name}.json").read_bytes())
+    for file in copied:
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(out / file) as beside:
+            shutil.copyfile(source / file, beside)
+    return record.outcome
+
+
+def earlier(out, name, report, consequence):
+    """The Record of an earlier run into this folder; None where there was none, or where it is damaged, which is reported."""
+    try:
+        return _recorded(out, name)
+    except RecordError as error:
+        report(f"{name}: {error}; {consequence}")
+        return None
+
+
+def _recorded(out, name):
+    path = out / f".{name}.run.json"
+    if not path.is_file():
+        if (out / f"{name}.ipynb").is_file():
+            raise RecordError(f"{path.name} is missing")
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+        whole = content["digest"] == _digest_of(content["record"])
+        record = Record(**content["record"] | {"outcome": Outcome(**content["record"]["outcome"])}) if whole else None
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole or record.outcome.name != name:
+        raise RecordError(f"{path.name} is not the record of a run")
+    for file, digest in record.files.items():
+        if not (out / file).is_file():
+            raise RecordError(f"{file} is missing")
+        if _digest((out / file).read_bytes()) != digest:
+            raise RecordError(f"{file} is not as it was written")
+    return record
+
+
+def _digest(content):
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _digest_of(value):
+    return _digest(json.dumps(value, sort_keys=True).encode())
