@@ -61,6 +61,7 @@ BAD_CAPTION_FILES = {
     "csv: Windows": ("captions.csv", "file,caption\nC:\\x.jpg,x\n", "points outside the folder"),
     "csv: backslash parent": ("captions.csv", "file,caption\n..\\x.jpg,x\n", "points outside the folder"),
     "csv: zero byte in a name": ("captions.csv", "file,caption\nx\0.jpg,x\n", "'x\\x00.jpg' is no name of a file"),
+    "csv: long path": ("captions.csv", f"file,caption\n{'x/' * 3000}x.jpg,x\n", "is no name of a file"),
     "csv: long name": ("captions.csv", f"file,caption\n{'x' * 300}.jpg,x\n", "is no name of a file"),
     "json: broken": ("captions.json", "{", "not readable as JSON"),
     "json: a list": ("captions.json", "[]", "expected an object from file name to caption or captions, found list"),
@@ -191,6 +192,7 @@ BAD_PICKLES = {
     "a command, as everybody writes it": (b"cos\nsystem\n(S'touch hacked'\ntR.", "the pickle asks for os.system"),
     "a command through the memo": (b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94h\x00h\x01\x93\x8c\x04true\x85R.", "the pickle asks for os.system"),
     "an instance of old": (b"(S'true'\nios\nsystem\n.", "the pickle asks for os.system"),
+    "a name with a line break": (b"\x80\x04\x8c\x03a\nb\x8c\x04\x1b[2m\x93.", "the pickle asks for a\\nb.\\x1b[2m;"),
     "eval": (pickle.dumps(reducing(eval, "1")), "the pickle asks for builtins.eval"),
     "an ordered dict": (pickle.dumps(collections.OrderedDict(a=["x"])), "the pickle asks for collections.OrderedDict"),
     "bytes of protocol 2": (pickle.dumps({"a": [b"\xff"]}, protocol=2), "the pickle asks for _codecs.encode"),
@@ -389,7 +391,9 @@ def test_bad_archives_are_refused_and_nothing_is_unpacked(tmp_path, kind):
     assert [found.name for found in tmp_path.iterdir()] == ([name] if name else [])
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.tar", GOOD_TAR), ("a.zip", zip_with()), ("a.zip", zip_with(compression=zipfile.ZIP_LZMA))])
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.tar", GOOD_TAR), ("a.zip", zip_with()), ("a.zip", zip_with(compression=zipfile.ZIP_LZMA)), ("a.zip", zip_with(("./sub/./x.txt", b"x")))]
+)
 def test_the_archives_that_the_bad_ones_were_made_of_are_good(tmp_path, name, content):
     assert "2 pictures to train on and 1 held out" in prepare.prepare(write(tmp_path, name, content), tmp_path / "out", size=8)
 

@@ -54,7 +54,7 @@ def inside(name):
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", name) or ".." in re.split(r"[/\\]", name):
         raise Unusable(f"the file name {name[:200]!a} points outside the folder")
-    if not parts or CONTROL.search(name) or any(len(part.encode()) > 255 for part in parts):
+    if not parts or CONTROL.search(name) or len(name) > 1000 or any(len(part.encode()) > 255 for part in parts):
         raise Unusable(f"{name[:200]!a} is no name of a file")
     return "/".join(parts)
 
@@ -81,7 +81,7 @@ class _Source:
             raise PhotosError(f"{self.path}: refused, it would unpack to {len(names):,} files and {total:,} bytes; at most {_MEMBERS_LIMIT:,} and {limit:,} are taken for harmless")
 
     def _add(self, raw, size, kind=None):
-        """Take note of a member; `kind` is what it is where it is no plain file."""
+        """Take note of a member and return its name; `kind` is what it is where it is no plain file."""
         try:
             name = inside(raw)
         except Unusable as error:
@@ -93,6 +93,7 @@ class _Source:
         self._sizes[name] = size
         self._total += size
         self._check(self._sizes, self._total)
+        return name
 
     def _strip(self):
         """Files below the one folder that holds them all are named from there, unless it belongs to a layout."""
@@ -162,7 +163,7 @@ class Zipped(_Source):
 
     def __init__(self, path):
         self.path, self.name = path, path.name[: -len(".zip")]
-        self._sizes, self._total = {}, 0
+        self._sizes, self._total, self._members = {}, 0, {}
         try:
             self._zip = zipfile.ZipFile(path)
         except _BROKEN as error:
@@ -170,7 +171,8 @@ class Zipped(_Source):
         for member in self._zip.infolist():
             mode = member.external_attr >> 16
             if not member.is_dir():
-                self._add(member.orig_filename, member.file_size, "encrypted" if member.flag_bits & 1 else "a link" if stat.S_ISLNK(mode) else None)
+                kind = "encrypted" if member.flag_bits & 1 else "a link" if stat.S_ISLNK(mode) else None
+                self._members[self._add(member.orig_filename, member.file_size, kind)] = member
         self._strip()
 
     def read(self, name):
@@ -184,8 +186,8 @@ class Zipped(_Source):
         if size > FILE_LIMIT:
             raise _too_large(size)
         try:
-            return self._zip.read(self._prefix + name)
-        except (*_BROKEN, KeyError) as error:
+            return self._zip.read(self._members[self._prefix + name])
+        except _BROKEN as error:
             raise Unusable(f"cannot be read from the archive ({' '.join(str(error).split())})") from None
 
 
@@ -219,9 +221,9 @@ class Tarred(_Source):
         self._sizes, self._total, self._captions = {}, 0, {}
         for member, read in self._members():
             kind = None if member.isreg() and not member.sparse else "a link" if member.issym() or member.islnk() else f"of type {member.type!r}"
-            self._add(member.name, member.size, kind)
-            if PurePosixPath(member.name).name in _CAPTIONS and member.size <= FILE_LIMIT:
-                self._captions[inside(member.name)] = read()
+            name = self._add(member.name, member.size, kind)
+            if PurePosixPath(name).name in _CAPTIONS and member.size <= FILE_LIMIT:
+                self._captions[name] = read()
         self._strip()
 
     def _members(self):

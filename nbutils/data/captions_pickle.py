@@ -88,8 +88,7 @@ def _argument(instruction, stream):
 
 
 def _asked(name, argument, before):
-    if name in ("GLOBAL", "INST"):
-        return argument.replace(" ", ".", 1)
-    if name == "STACK_GLOBAL":
-        return f"{before[0]}.{before[1]}"
+    if name in ("GLOBAL", "INST", "STACK_GLOBAL"):
+        asked = f"{before[0]}.{before[1]}" if name == "STACK_GLOBAL" else argument.replace(" ", ".", 1)
+        return ascii(asked)[1:-1][:200]  # it may hold anything
     return "a bool" if name == "INT" else _NAMES.get(name, f"{name.lower()}, which makes objects")

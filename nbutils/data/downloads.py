@@ -68,7 +68,7 @@ def fetch(addresses, md5, path, **patience):
     pooch.get_logger().setLevel("WARNING")  # the progress bar says as much
     path, said = Path(path), []
     path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+    with filelock.FileLock(lock := path.with_name(f".{path.name}.lock")):
         for address in addresses:
             try:
                 pooch.retrieve(address, f"md5:{md5}", fname=path.name, path=path.parent, downloader=Resuming(path, **patience))
@@ -79,6 +79,7 @@ def fetch(addresses, md5, path, **patience):
             else:
                 for part in path.parent.glob(f".{path.name}.*.part"):
                     part.unlink()
+                lock.unlink()  # who waits for it notices, and begins to wait anew
                 return path
     raise DownloadError(f"{path.name} is not to be had: {'; '.join(said)}")
 

@@ -30,6 +30,8 @@ from .prepared import FILES, FORMAT, MANIFEST, PICTURES, is_prepared, read_manif
 def prepare(source, out, *, size=64, jobs=1, skip_broken=False, name=None):
     """Make a prepared folder of a source, or find that it is made already.
 
+    It starts processes that import the calling program anew, so a script calls it under `if __name__ == "__main__"`.
+
     Args:
         source: a folder or archive, see `photos.read_layout`.
         out: the folder to make; new, empty, or one that holds this very preparation.
