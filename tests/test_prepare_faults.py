@@ -78,7 +78,7 @@ def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(source, undisturbe
     some_done(process, tmp_path / "out")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everyone hears it
     code, _, errors = finished(process)
-    assert (code, errors) == (130, "interrupted; the same command goes on where it stopped\n")
+    assert (code, errors) == (130, "stopped; what is finished is kept, the same command goes on from here\n")
     assert finished(start(source, tmp_path / "out"))[0] == 0
     assert contents(tmp_path / "out") == undisturbed
 
@@ -143,7 +143,7 @@ def test_the_traceback_is_shown_only_when_asked(tmp_path):
     write(tmp_path, "own/captions.csv", b"file,caption\n")
     assert "Traceback" not in complaint(nbutils("data", "prepare", tmp_path / "own", "--out", tmp_path / "out"))
     debugged = nbutils("data", "prepare", tmp_path / "own", "--out", tmp_path / "out", "--debug")
-    assert debugged.returncode == 1
+    assert debugged.returncode == 2
     assert "Traceback (most recent call last)" in debugged.stderr
     assert "PhotosError" in debugged.stderr
 
