@@ -231,6 +231,7 @@ def test_a_second_run_waits_for_the_first(waiting, tmp_path, fate):
     assert (out / "log").read_text() == "01 "
 
 
+@pytest.mark.slow
 def test_a_run_without_a_page_to_be_had_fails_and_takes_the_old_page_away(books, tmp_path):
     notebook(books, "01_broken", "1 + 1")
     notebook(books, "02_whole", "1 + 1")
@@ -258,6 +259,7 @@ def kernel_of_ones_own(folder, monkeypatch, *command):
     monkeypatch.setenv("JUPYTER_PATH", str(folder))
 
 
+@pytest.mark.slow
 def test_a_kernel_that_cannot_start_is_a_failure_with_a_page(books, tmp_path, monkeypatch):
     notebook(books, "01_first", "1 + 1")
     kernel_of_ones_own(tmp_path / "jupyter", monkeypatch, "/nowhere/python")
@@ -283,6 +285,7 @@ for time in pathlib.Path(sys.argv[1]).iterdir():
 os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", *sys.argv[2:]])"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_kernel_whose_port_is_taken_is_started_once_more(books, tmp_path, monkeypatch, times):
     notebook(books, "01_first", "print('it', 'ran')")
@@ -318,6 +321,7 @@ def test_a_cell_that_raises_leaves_a_page_with_what_was_run(books, tmp_path):
     assert "This run failed: KeyError" in page
 
 
+@pytest.mark.slow
 def test_a_cell_that_hangs_is_named_and_its_kernel_is_gone(books, tmp_path):
     notebook(books, "01_hangs", "print('ran', 'before')", "import time  # for ever\nwhile True:\n    try:\n        time.sleep(600)\n    except KeyboardInterrupt:\n        pass")
     out = tmp_path / "out"
@@ -442,6 +446,7 @@ def test_a_damaged_result_is_made_again_and_said(finished, file, damage):
     assert invoke("--out", finished).output.count("nothing changed") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("page", ["01_first.html", "index.html"])
 def test_a_damaged_page_is_made_again_and_said(finished, page, damage):
@@ -456,6 +461,7 @@ def test_a_damaged_page_is_made_again_and_said(finished, page, damage):
     assert "made again" not in invoke("--out", finished).output
 
 
+@pytest.mark.slow
 def test_damage_of_what_is_not_run_is_said_and_left_out(finished, books):
     notebook(books, "03_other", "1 + 1")
     cut(finished / "02_second.ipynb")
@@ -467,6 +473,7 @@ def test_damage_of_what_is_not_run_is_said_and_left_out(finished, books):
     assert 'href="02_second.html"' not in index
 
 
+@pytest.mark.slow
 def test_results_that_an_interrupted_run_left_are_not_taken_for_those_of_another(finished):
     """A run with other parameters was killed after it had written its results and before it was recorded."""
     (finished / "01_first.json").write_text((finished / "01_first.json").read_text().replace("3", "4"))
@@ -474,6 +481,7 @@ def test_results_that_an_interrupted_run_left_are_not_taken_for_those_of_another
     assert json.loads((finished / "01_first.json").read_text())["steps"] == 3
 
 
+@pytest.mark.slow
 def test_a_notebook_that_saves_nothing_any_more_has_no_results(finished, books):
     notebook(books, "01_first", "1 + 1")
     result = invoke("--out", finished)
@@ -482,6 +490,7 @@ def test_a_notebook_that_saves_nothing_any_more_has_no_results(finished, books):
     assert "no results; run `nbutils run 01` first" in outcomes(result)["02_second"]
 
 
+@pytest.mark.slow
 def test_remains_of_killed_processes_are_removed_and_those_of_live_ones_left(finished):
     ended = subprocess.Popen(["true"])
     ended.wait()

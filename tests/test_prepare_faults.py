@@ -54,6 +54,7 @@ def gone(processes):
     return psutil.wait_procs(processes, timeout=10)[1] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [None, ".tar.bz2"])
 def test_killed_twice_it_ends_with_the_bytes_of_an_undisturbed_preparation(source, undisturbed, tmp_path, pack):
     source = archive(source, tmp_path / f"pictures{pack}") if pack else source
@@ -83,6 +84,7 @@ def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(source, undisturbe
     assert contents(tmp_path / "out") == undisturbed
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_an_error_that_says_so_and_nothing_is_lost(source, undisturbed, tmp_path):
     process = start(source, tmp_path / "out")
     some_done(process, tmp_path / "out")
@@ -119,6 +121,7 @@ def test_a_disk_that_is_too_small_is_an_error_at_the_door(source, tmp_path):
     assert re.search(r"out: needs [\d.]+ MB, and its disk has [\d.]+ MB free", line)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_later_is_an_error_and_nothing_is_lost(source, undisturbed, tmp_path):
     """Room for the arrays, but not for the captions: a file takes it while the pictures are decoded."""
     (tmp_path / "disk").mkdir()
@@ -148,6 +151,7 @@ def test_the_traceback_is_shown_only_when_asked(tmp_path):
     assert "PhotosError" in debugged.stderr
 
 
+@pytest.mark.slow
 def test_a_picture_that_vanishes_between_listing_and_reading_is_named_like_a_broken_one(source, undisturbed, tmp_path):
     own = tmp_path / "pictures"
     shutil.copytree(source, own)

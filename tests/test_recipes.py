@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from nbutils import checkpoints, recipes
+from nbutils.cli import app
 
 SMALL = dict(
     image_size=8,
@@ -41,6 +42,7 @@ def test_a_recipe_in_a_file_and_one_in_code_are_one_training(tmp_path):
     assert checkpoints.load_inpainter(run.checkpoint)[0].config == model.config
 
 
+@pytest.mark.slow
 def test_a_watched_training_tells_its_metrics_while_it_runs(tmp_path):
     recipe = recipes.Recipe(**SMALL | {"steps": 40, "validate_every": 4})
     rows = []
@@ -54,6 +56,7 @@ def test_a_watched_training_tells_its_metrics_while_it_runs(tmp_path):
     assert [row["valid_loss"] for row in rows] == pytest.approx(alone.column("valid_loss"), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_watched_training_that_fails_says_why(tmp_path):
     with pytest.raises(RuntimeError, match=r"ended with exit code 1: error: batch_size: 5 cannot be cut into 2 equal parts.*said.txt"):
         list(recipes.watch(recipes.Recipe(**SMALL | {"batch_size": 5}), tmp_path, processes=2))
@@ -70,12 +73,14 @@ def test_a_watched_training_that_fails_says_why(tmp_path):
         ("", "num_merges=-1", "num_merges: -1; expected at least 0"),
     ],
 )
-def test_bad_recipes_are_refused_in_one_line(tmp_path, text, setting, message):
+def test_bad_recipes_are_refused_in_one_line(tmp_path, capsys, text, setting, message):
     (tmp_path / "recipe.yaml").write_text(text)
-    process = train(tmp_path / "recipe.yaml", "--set", setting, "--out", tmp_path / "out")
-    assert process.returncode == 2
-    assert message in process.stderr
-    assert process.stderr.count("\n") == 1
+    with pytest.raises(SystemExit) as ended:
+        app(["train", str(tmp_path / "recipe.yaml"), "--set", setting, "--out", str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert message in said
+    assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

@@ -33,6 +33,7 @@ def run(folder, processes, **settings):
     return description["progress"]["metrics"], checkpoints.part(tensors, "model"), path.parent.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro_batches", [1, 2])
 def test_two_processes_have_the_loss_curve_and_weights_of_one(tmp_path, micro_batches):
     settings = dict(steps=20, precision="64-true", micro_batches=micro_batches, learning_rate=0.02, validate_every=1, checkpoint_every=20)
@@ -45,6 +46,7 @@ def test_two_processes_have_the_loss_curve_and_weights_of_one(tmp_path, micro_ba
     assert one[0]["train_loss"] - one[-1]["train_loss"] > 1e-3  # it moved
 
 
+@pytest.mark.slow
 def test_what_two_processes_began_one_ends(tmp_path):
     """Both are killed on the way; one goes on from their checkpoint."""
     whole, _, _ = run(tmp_path / "whole", 1, steps=16, precision="64-true")

@@ -55,6 +55,7 @@ def only(folder, pattern):
     return path
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_writing_a_checkpoint(tmp_path):
     whole, _ = large_run(tmp_path / "whole")
     process = start(f"from test_training_faults import large_run\nlarge_run({str(tmp_path / 'cut')!r})", stdout=subprocess.DEVNULL)
@@ -115,6 +116,7 @@ def test_safetensors_of_another_program_are_no_checkpoint(tmp_path, text):
         checkpoints.load(tmp_path / "a.safetensors")
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_training_do_it_once(tmp_path):
     code = f"from test_training import small_run\nsmall_run({str(tmp_path / 'shared')!r}, steps=100)"
     both = [start(code, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
@@ -137,6 +139,7 @@ def on_a_small_disk(tmp_path, options, code):
     return subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c", script], env=os.environ | {"CODE": code}, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_with_a_message_keeps_the_last_checkpoint_and_goes_on_when_there_is_space(tmp_path):
     whole, run = small_run(tmp_path / "whole")
     room = int(1.5 * run.checkpoint.stat().st_size)
