@@ -12,7 +12,7 @@ from .training import train
 
 # What only fills holes or reads digits has no part in a training.
 _FILLING = ("engines", "incremental", "likelihood", "sampling", "schedules", "statistics", "uniforms", "wavefronts")
-_UNRELATED = ("data/digits", "pixelrnn/", "digit_models", *(f"nade/{name}" for name in _FILLING))
+UNRELATED = ("data/digits", "pixelrnn/", "digit_models", "search", "journal", "importance", "workers", *(f"nade/{name}" for name in _FILLING))
 
 
 def encode(splits):
@@ -43,7 +43,7 @@ def fit(name, splits, folder, *, config, task, settings, begin_with=None):
         "name": name, "model": "Inpainter", "config": vars(model.config), "vocabulary": splits.vocabulary.words, "data": splits.description,
         "task": task.choices, "begin_with": Path(begin_with).parent.name if begin_with else None,
     }  # fmt: skip
-    return model, train(model, task, settings, folder, description, unrelated=_UNRELATED)
+    return model, train(model, task, settings, folder, description, unrelated=UNRELATED)
 
 
 def augmentation(splits):
