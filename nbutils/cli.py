@@ -104,3 +104,26 @@ def train(
         _, finished = Recipe(**parameters.merge("recipe", vars(Recipe()), chosen)).fit(out)
     last = finished.metrics[-1]
     print(f"step {last['step']}: validation loss {last['valid_loss']:.4f}, {last['valid_bits']:.3f} bits per hole variable\n{finished.checkpoint}")
+
+
+@app.command()
+def search(
+    journal: Annotated[Path, typer.Argument(help="File of the trials, made where it is missing; several processes and machines may share it.")],
+    trials: Annotated[int, typer.Option(help="How many of each loss there shall be in all.")],
+    budget: Annotated[int, typer.Option(help="Training examples of a trial.")],
+    losses: Annotated[str, typer.Option(help="One or several, separated by commas.")] = "cross_entropy,emd1,emd2",
+    max_work: Annotated[float, typer.Option(help="Most multiplications of a trial's convolutions, forward; a trial that needs more is cut off.")] = float("inf"),
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as image_size=32; width=[32, 64] is a range.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Trials at a time; as many as there are processor cores if not given.")] = None,
+    debug: _Debug = False,
+):
+    """Search hyper-parameters at random, or go on with a search; what was finished stays, what was killed is taken up."""
+    with stopped_in_one_line():
+        from .recipes import Recipe
+        from .reports import parameters
+        from .search import Search, divided
+
+        ranges, fixed = divided(parameters.parse_settings(set_ or ()))
+        chosen = Search(recipe=Recipe(**parameters.merge("recipe", vars(Recipe()), fixed)), ranges=ranges, budget=budget, max_work=max_work)
+        for trial in chosen.run(journal, trials, losses.split(","), jobs):
+            _say(trial)

@@ -1,11 +1,6 @@
 """Trains models of digits, as many at a time as there are processor cores, each on one: what the notebooks of part B have in common."""
 
-import contextlib
-import io
-import os
 import sys
-import threading
-import time
 from dataclasses import dataclass
 
 import joblib
@@ -17,6 +12,7 @@ from .data import digits
 from .data.fingerprints import fingerprint
 from .pixelrnn.models import PixelClassifier, PixelPredictor, RecurrentConfig, WholeImageClassifier
 from .pixelrnn.objective import ClassificationTask, PredictionTask
+from .side_by_side import side_by_side
 from .training import TrainingSettings, train
 
 MODELS = ("classifier", "predictor", "whole image")
@@ -82,28 +78,15 @@ def fit_all(jobs, folder):
     Returns:
         the models in evaluation mode and their TrainingRuns, two dicts by name of the job.
     """
-    if torch.accelerator.is_available():
-        finished = (fit(job, folder) for job in jobs)
-    else:
-        workers = joblib.Parallel(min(len(jobs), joblib.cpu_count()), return_as="generator", inner_max_num_threads=1, backend="loky")
-        finished = workers(joblib.delayed(_fit_in_worker)(job, folder) for job in jobs)
-    runs = [*tqdm(finished, total=len(jobs), desc="trainings", file=sys.stdout, ncols=84)]
-    runs = dict(zip((job.name for job in jobs), runs))
+    calls = [(job, folder) for job in jobs]
+    finished = (_named(*call) for call in calls) if torch.accelerator.is_available() else side_by_side(_named, calls, min(len(jobs), joblib.cpu_count()))
+    found = dict(tqdm(finished, total=len(jobs), desc="trainings", file=sys.stdout, ncols=84))
+    runs = {job.name: found[job.name] for job in jobs}
     return {name: load(run.checkpoint) for name, run in runs.items()}, runs
 
 
-def _fit_in_worker(job, folder):
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    with contextlib.redirect_stdout(io.StringIO()):  # bars of several processes would overwrite each other
-        return fit(job, folder)
-
-
-def _end_with(parent):
-    """End this worker when its parent has been killed, so that nothing trains on unseen, into folders that a new run uses."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def _named(job, folder):
+    return job.name, fit(job, folder)
 
 
 def load(path):

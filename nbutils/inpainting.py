@@ -13,7 +13,7 @@ from .training import train
 # What only fills holes, reads digits or starts trainings has no part in one; pictures and captions themselves are in its description, however they were read.
 _FILLING = ("engines", "incremental", "likelihood", "sampling", "schedules", "statistics", "uniforms", "wavefronts")
 _READING = (path.stem for path in (Path(__file__).parent / "data").glob("*.py") if path.stem not in ("captions", "augmentation"))
-_UNRELATED = ("pixelrnn/", "digit_models", "recipes", "search", *(f"nade/{name}" for name in _FILLING), *(f"data/{name}." for name in sorted(_READING)))
+UNRELATED = ("pixelrnn/", "digit_models", *(f"nade/{name}" for name in _FILLING), *(f"data/{name}." for name in sorted(_READING)))
 
 
 def encode(splits):
@@ -44,7 +44,7 @@ def fit(name, splits, folder, *, config, task, settings, begin_with=None):
         "name": name, "model": "Inpainter", "config": vars(model.config), "vocabulary": splits.vocabulary.words, "data": splits.fingerprint,
         "task": task.choices, "begin_with": Path(begin_with).parent.name if begin_with else None,
     }  # fmt: skip
-    return model, train(model, task, settings, folder, description, unrelated=_UNRELATED)
+    return model, train(model, task, settings, folder, description, unrelated=UNRELATED)
 
 
 def augmentation(splits):

@@ -64,6 +64,14 @@ class TrainingSettings:
                 raise ValueError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
 
 
+_STARTS = ("cli", "__main__", "console", "reports/", "recipes", "search", "journal", "importance", "side_by_side")  # trainings and shows them; has no part in one
+
+
+def code_digest(unrelated=()):
+    """A hash of the code that a training runs; `unrelated` as of `train`."""
+    return source_digest((*_STARTS, *unrelated))
+
+
 def learning_rate(settings, step, divisions):
     """The learning rate of a step: constant, or a linear rise over the first 50 steps, then the plateau's divisions or the cosine's fall."""
     if settings.schedule == "constant":
@@ -113,7 +121,7 @@ def train(model, task, settings, folder, description, unrelated=()):
         CheckpointError: the folder's checkpoint cannot be read.
         OSError: a checkpoint cannot be written, for want of space or permission; the one before it stands.
     """
-    identity = json.dumps([description, asdict(settings), source_digest(("cli", "__main__", "reports/", *unrelated))], sort_keys=True, default=str)
+    identity = json.dumps([description, asdict(settings), code_digest(unrelated)], sort_keys=True, default=str)
     folder = Path(folder) / hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
     fabric = _fabric(settings.precision)
     with alone(folder) if fabric.is_global_zero else nullcontext():

@@ -62,15 +62,16 @@ def data_uri(content, kind):
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def show(figure, caption, alt, name=None):
-    """Show a matplotlib figure with a caption.
+def show(figure, caption, alt, name=None, place=None):
+    """Show a matplotlib figure with a caption; at `place`, what `display(display_id=True)` gave, it takes the place of what was there.
 
     `alt` says what it shows to those who cannot see it. Prose refers to it as [figure](#figure-`name`), which a page turns into its number;
     the one named "key" also stands in the index.
     """
     width = int(figure.get_size_inches()[0] * 100)
     image = f'<img class="chart" style="max-width:100%" width="{width}" src="{address(figure)}" alt="{escape(alt)}">'
-    display(HTML(f"<figure{_named(name)}>{image}<figcaption>{escape(caption)}</figcaption></figure>"))
+    content = HTML(f"<figure{_named(name)}>{image}<figcaption>{escape(caption)}</figcaption></figure>")
+    place.update(content) if place else display(content)
 
 
 def address(figure):
