@@ -33,7 +33,7 @@ _CHOICES = {
 }  # fmt: skip
 
 
-_DEPTH = 3  # of a profile: notebooks, their parameters, lists
+_DEPTH = 4  # of a profile: notebooks, their parameters, mappings of lists
 
 
 class ParameterError(ValueError):
