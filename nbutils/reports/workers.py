@@ -19,7 +19,7 @@ from .execution import Execution, execute
 _RETRIES = 3  # of a notebook whose worker was lost
 
 
-class WorkerError(RuntimeError):
+class WorkerError(ValueError):
     """A worker that cannot do what is asked of it; the message says what to do."""
 
 
@@ -139,9 +139,12 @@ def on_cluster(scheduler, resources=None):
         resources: dict from name to number that a notebook takes of a worker's, such as {"GPU": 1}; None for nothing.
     Raises:
         OSError: no scheduler answers.
+        WorkerError: Dask is not installed.
     """
-    from distributed import Client
-
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        raise WorkerError("--scheduler: needs Dask, which is not installed; add it with `pip install 'nbutils[scale]'`") from None
     try:
         client = Client(scheduler, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
