@@ -166,7 +166,7 @@ def render_series(out, names, outcomes):
         titles[name], abstract = title_and_abstract(notebook)
         rendered = MarkdownWithMath(renderer=_Renderer([])).render(abstract)
         facts, findings[name] = notebook.metadata.get("nbutils", {}), _findings(out, name) if outcomes[name]["status"] == "done" else []  # not an earlier run's
-        cards.append({"name": name, "title": titles[name], "abstract": rendered, "findings": findings[name], "picture": _key_picture(notebook), "facts": facts})
+        cards.append({"name": name, "title": titles[name], "abstract": rendered, "findings": findings[name], "picture": key_picture(notebook), "facts": facts})
     for position, name in enumerate(there):
         neighbours = [(f"{there[i]}.html", titles[there[i]]) if 0 <= i < len(there) else None for i in (position - 1, position + 1)]
         pages[f"{name}.html"] = render(out / f"{name}.ipynb", *neighbours, findings[name])
@@ -191,7 +191,7 @@ def _digest(content):
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _key_picture(notebook):
+def key_picture(notebook):
     """The picture of the figure that is named "key": its address and kind; None without one. Of animations the first, whose last frame is shown."""
     shown = (output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", ()))
     key = next((text for text in shown if 'data-name="key"' in text), "")

@@ -8,10 +8,12 @@ import re
 from pathlib import Path
 
 import jinja2
+import nbformat
 
 from ..files import write_text
 from . import figures, html, parameters, records, runner, workers
 
+_PICTURES = 24  # cells whose key figures stand side by side
 _SHOWN = 12  # numbers that differ between cells, in the table and as small charts; all of them are in sweep.csv
 
 
@@ -101,7 +103,8 @@ def render(out, notebook, title, grid, outcomes):
     out, settings = Path(out), cells(grid)
     results = {name: numbers(json.loads((out / name / f"{notebook}.json").read_text(encoding="utf-8"))) for name, outcome in outcomes.items() if outcome.status == "done"}
     places = list(dict.fromkeys(place for values in results.values() for place in values))
-    differing = [place for place in places if len({values.get(place) for values in results.values()}) > 1]
+    shown = {name: {place: f"{values[place]:.4g}" if place in values else "" for place in places} for name, values in results.items()}
+    differing = [place for place in places if len({values[place] for values in shown.values()}) > 1]
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow([*grid, "status", "seconds", *places])
@@ -111,7 +114,8 @@ def render(out, notebook, title, grid, outcomes):
     rows = [
         {
             "name": name, "settings": settings[name], "outcome": outcome, "page": f"{name}/{notebook}.html" if (out / name / f"{notebook}.html").is_file() else None,
-            "numbers": [f"{results[name][place]:.4g}" if place in results.get(name, {}) else "" for place in differing[:_SHOWN]],
+            "numbers": [shown.get(name, {}).get(place, "") for place in differing[:_SHOWN]],
+            "picture": _picture(out / name / f"{notebook}.ipynb") if len(outcomes) <= _PICTURES else None,
         } for name, outcome in outcomes.items()
     ]  # fmt: skip
     charts = [{"place": place, "picture": _chart(grid, settings, results, place)} for place in differing[:_SHOWN]]
@@ -121,6 +125,11 @@ def render(out, notebook, title, grid, outcomes):
         notebook=notebook, title=title, grid=grid, rows=rows, charts=charts, shown=differing[:_SHOWN], left_out=len(differing) - len(differing[:_SHOWN])
     )
     write_text(out / "index.html", page)
+
+
+def _picture(path):
+    """The key figure of an executed notebook; None where there is none."""
+    return html.key_picture(nbformat.read(path, as_version=4)) if path.is_file() else None
 
 
 def _chart(grid, settings, results, place):
