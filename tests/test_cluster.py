@@ -10,6 +10,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import joblib
 import nbformat
 import psutil
 import pytest
@@ -27,7 +28,7 @@ time.sleep(seconds)
 (Path(reports) / "checkpoints" / "a.safetensors").write_bytes(bytes([x]) * 1000)
 (Path(reports) / "first.json").write_text(json.dumps({"x": x, "square": x * x, "checkpoint": "checkpoints/a.safetensors", "findings": []}))
 with open(log, "a") as file:
-    print(x, os.environ.get("WORKER", "here"), began, time.time(), file=file)
+    print(x, os.environ.get("WORKER", os.environ.get("OMP_NUM_THREADS", "all")), began, time.time(), file=file)
 """
 SECOND = """
 import json
@@ -184,13 +185,15 @@ def test_no_scheduler_and_other_code_are_refused(notebooks, tmp_path):
         workers.perform(request, tmp_path)
 
 
-def test_notebooks_run_side_by_side_into_one_folder(notebooks, tmp_path):
+def test_notebooks_run_side_by_side_into_one_folder(notebooks, tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for number in range(2, 5):
         notebooks[f"copy{number}"] = write_notebook(tmp_path / "books", f"copy{number}", notebooks_parameters(number, tmp_path), FIRST.replace("first.json", f"copy{number}.json"))
     books = {name: path for name, path in notebooks.items() if name != "second"}
     outcomes = runner.run(books, {name: {"reports": "../reports"} for name in books}, tmp_path / "reports", jobs=2, report=lambda line: None)
     assert [outcome.status for outcome in outcomes] == ["done"] * 4
     times = sorted((began, ended) for _, _, began, ended in log(notebooks))
+    assert {name for _, name, *_ in log(notebooks)} == {str(max(1, joblib.cpu_count() // 2))}  # threads of each
     assert any(began < ended for (_, ended), (began, _) in pairwise(times))  # two at a time
     assert all(third > ended for (_, ended), _, (third, _) in zip(times, times[1:], times[2:]))  # never three
 

@@ -1,6 +1,7 @@
 """Where notebooks run: on this machine, several at a time, or on the workers of a Dask cluster, which share no disk with it."""
 
 import json
+import os
 import shutil
 import tempfile
 import threading
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import joblib
 from filelock import FileLock
 
 from ..files import source_digest
@@ -116,10 +118,26 @@ class Pool:
 
 
 @contextmanager
+def _threads_per_notebook(number):
+    """What notebooks started meanwhile find in OMP_NUM_THREADS, if it is not set already; None for nothing."""
+    if number is None or "OMP_NUM_THREADS" in os.environ:
+        yield
+        return
+    os.environ["OMP_NUM_THREADS"] = str(number)
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+
+
+@contextmanager
 def here(jobs, scratch=None):
-    """This machine as a Pool for so many notebooks at a time; `scratch` as of `perform`. When the caller is stopped, so are they."""
+    """This machine as a Pool for so many notebooks at a time; `scratch` as of `perform`. When the caller is stopped, so are they.
+
+    They share the processor cores: threads that outnumber the cores wait for each other. A number of threads that the user has set stands.
+    """
     stop = threading.Event()
-    with ThreadPoolExecutor(jobs) as threads:
+    with _threads_per_notebook(max(1, joblib.cpu_count() // jobs) if jobs > 1 else None), ThreadPoolExecutor(jobs) as threads:
         try:
             yield Pool(lambda work, *arguments: threads.submit(work, *arguments, scratch=scratch, stopped=stop.is_set), jobs)
         except BaseException:
