@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
 import pytest
 from playwright.sync_api import sync_playwright
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # programs started in the background ignore it, and what tests start would inherit that
 
 
 def pytest_collection_modifyitems(config, items):
