@@ -31,6 +31,7 @@ def train(*arguments):
     return subprocess.run([sys.executable, "-m", "nbutils", "train", *map(str, arguments)], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_recipe_in_a_file_and_one_in_code_are_one_training(tmp_path):
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(SMALL | {"steps": 3}))
     process = train(tmp_path / "recipe.yaml", "--set", "steps=8", "--out", tmp_path / "out")

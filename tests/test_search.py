@@ -317,6 +317,7 @@ SMALL = [part for setting in SET.split() for part in ("--set", setting)]
 SMALL += ["--set", "width=[4, 8]", "--set", "layers=[2, 4]", "--set", "batch_size=[2, 6]", "--set", "reader_kernel=[2, 3]", "--set", "merger_planes=[2, 3]"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

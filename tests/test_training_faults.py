@@ -166,6 +166,7 @@ shutil.copytree(DISK, OUT)
     assert all(torch.equal(tensors[f"model.{name}"], tensor) for name, tensor in whole.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
     code = "from test_training import small_run\ntry:\n    small_run(DISK)\nexcept OSError as error:\n    print('SAID', error)"
     process = on_a_small_disk(tmp_path, "ro,size=1m", code)
