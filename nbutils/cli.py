@@ -46,7 +46,7 @@ def run(
 
         chosen = runner.series(notebooks or ())
         resolved = parameters.resolve(chosen, parameters.read_profile(profile), parameters.parse_settings(set_ or ()))
-        places = {"jobs": jobs, "scheduler": scheduler, "resources": parameters.parse_settings(resource or ())}
+        places = _places(jobs, scheduler, parameters.parse_settings(resource or ()))
         outcomes = runner.run(chosen, resolved, out, force=force, timeout=timeout, report=_say, **places)
     _conclude(out, outcomes)
 
@@ -72,10 +72,19 @@ def sweep(
 
         chosen = runner.series([notebook])
         settings, values = parameters.parse_settings(set_ or ()), sweeping.parse_grid(grid)
-        places = {"jobs": jobs, "scheduler": scheduler, "resources": parameters.parse_settings(resource or ())}
+        places = _places(jobs, scheduler, parameters.parse_settings(resource or ()))
         name = list(chosen)[-1]
         found = sweeping.run(chosen, name, parameters.read_profile(profile), settings, values, out, force=force, timeout=timeout, report=_say, **places)
     _conclude(out, found.values())
+
+
+def _places(jobs, scheduler, resources):
+    """Where notebooks are to run."""
+    if resources and not scheduler:
+        raise typer.BadParameter("--resource: is for the workers of a Dask cluster; give its --scheduler")
+    if scheduler and jobs > 1:
+        raise typer.BadParameter("--jobs: is for this machine; with --scheduler the threads of the workers decide")
+    return {"jobs": jobs, "scheduler": scheduler, "resources": resources}
 
 
 def _say(line):

@@ -43,7 +43,7 @@ def write_json(path, value):
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def source_digest(leave_out):
+def source_digest(leave_out=()):
     """A hash of this package's source, without the files whose place in the package begins with one of `leave_out`.
 
     Results are kept under it, so that what older code made is never taken for what this code makes.

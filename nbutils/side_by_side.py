@@ -25,7 +25,7 @@ def side_by_side(function, calls, jobs):
 
 
 def _in_worker(function, arguments):
-    _end_with_parent()
+    end_with_parent()
     with single_threaded(), contextlib.redirect_stdout(io.StringIO()):  # bars of several processes would overwrite each other
         return function(*arguments)
 
@@ -42,8 +42,8 @@ def single_threaded():
 
 
 @functools.cache
-def _end_with_parent():
-    """End this worker when its parent has been killed, so that nothing trains on unseen, into folders that a new run uses."""
+def end_with_parent():
+    """End this process when its parent has been killed, so that nothing trains on unseen, into folders that a new run uses."""
     parent = os.getppid()
 
     def watch():

@@ -20,6 +20,7 @@ import torch
 from tqdm import tqdm
 
 from .files import source_digest
+from .side_by_side import end_with_parent
 from .training_state import TrainingState, alone
 
 SCHEDULES = ("plateau", "cosine", "constant")
@@ -138,6 +139,7 @@ def _fabric(precision):
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if processes == 1:
         return Fabric(accelerator="auto", devices=1, precision=precision)
+    end_with_parent()  # torchrun gives each of its processes a session of its own, in which it would go on when torchrun is killed
     here = int(os.environ["LOCAL_WORLD_SIZE"])
     fabric = Fabric(accelerator="auto", devices=here, num_nodes=processes // here, strategy=DDPStrategy(broadcast_buffers=False), precision=precision)
     fabric.launch()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -48,18 +49,20 @@ def test_two_processes_have_the_loss_curve_and_weights_of_one(tmp_path, micro_ba
 
 @pytest.mark.slow
 def test_what_two_processes_began_one_ends(tmp_path):
-    """Both are killed on the way; one goes on from their checkpoint."""
-    whole, _, _ = run(tmp_path / "whole", 1, steps=16, precision="64-true")
+    """Their launcher is killed, which ends them too; one goes on from their checkpoint."""
+    settings = dict(steps=2000, precision="64-true", learning_rate=1e-4, validate_every=500, checkpoint_every=50)
+    whole, _, _ = run(tmp_path / "whole", 1, **settings)
     script = tmp_path / "small.py"
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
-    process = subprocess.Popen(
-        [*launch, str(script), str(tmp_path / "shared"), repr(dict(steps=16, precision="64-true"))], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    while not list((tmp_path / "shared").glob("*/checkpoint.safetensors")):
+    process = subprocess.Popen([*launch, str(script), str(tmp_path / "shared"), repr(settings)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not (begun := list((tmp_path / "shared").glob("*/checkpoint.safetensors"))):
         assert process.poll() is None
+    training = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, 9)
     process.wait()
-    resumed, _, _ = run(tmp_path / "shared", 1, steps=16, precision="64-true")
+    assert training and psutil.wait_procs(training, timeout=30)[1] == []
+    assert checkpoints.load(begun[0])[1]["progress"]["step"] < 2000
+    resumed, _, _ = run(tmp_path / "shared", 1, **settings)
     assert [row["valid_loss"] for row in resumed] == pytest.approx([row["valid_loss"] for row in whole], rel=0, abs=1e-5)
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,11 +37,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Execution:
-    """An Outcome, and the files that go with it: the executed `notebook`, as far as it came, and the results it wrote, the `sidecar`; None without."""
+    """An Outcome, and the files that go with it: the executed `notebook`, as far as it came, and the results it wrote, the `sidecar`; None without.
+
+    `checkpoints` are those that the results name, by place in the folder of the reports, where they have to travel.
+    """
 
     outcome: Outcome
     notebook: bytes | None = None
     sidecar: bytes | None = None
+    checkpoints: dict[str, bytes] = field(default_factory=dict)
 
 
 class Stopped(Exception):

@@ -96,21 +96,21 @@ def run_all(works, pool, *, apart, force, timeout, report):
     code, keys, outcomes, running, waiting = source_digest(_NO_PART), {}, {}, {}, dict(works)
     while waiting or running:
         for label, work in list(waiting.items()):
-            if all(need in outcomes for need in work.needs):
-                keys[label] = keys.get(label) or records.cache_key(work.path, work.values, code, [keys[need] for need in work.needs])
-                same = [other for other in keys if keys[other] == keys[label] and other != label and (other in outcomes or other in running.values())]
-                outcome = _without_running(work, keys[label], outcomes, works, same, force, report)
-                if outcome:
-                    outcomes[label] = outcome
-                elif any(other in running.values() for other in same) or (pool.capacity and len(running) >= pool.capacity):
-                    continue
-                else:
-                    report(f"{label}: running")
-                    running[_submit(pool, work, keys[label], works, timeout, apart)] = label
-                    del waiting[label]
-                    continue
-                del waiting[label]
-                _tell(label, outcomes[label], report)
+            if any(need not in outcomes for need in work.needs):
+                continue
+            keys[label] = keys.get(label) or records.cache_key(work.path, work.values, code, [keys[need] for need in work.needs])
+            if any(keys[other] == keys[label] for other in running.values()):
+                continue
+            if len(running) == pool.capacity:
+                break
+            del waiting[label]
+            done_before = [other for other, outcome in outcomes.items() if keys[other] == keys[label] and outcome.status != "not run"]
+            if outcome := _without_running(work, keys[label], outcomes, works, done_before, force, report):
+                outcomes[label] = outcome
+                _tell(label, outcome, report)
+            else:
+                report(f"{label}: running")
+                running[_submit(pool, work, keys[label], works, timeout, apart)] = label
         for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
             label = running.pop(future)
             outcomes[label] = _keep(works[label], keys[label], future)
@@ -118,14 +118,13 @@ def run_all(works, pool, *, apart, force, timeout, report):
     return {label: outcomes[label] for label in works}
 
 
-def _without_running(work, key, outcomes, works, same, force, report):
+def _without_running(work, key, outcomes, works, done_before, force, report):
     """The outcome of a work that need not or cannot be run; None of one that must be."""
     blocked = [works[need].name for need in work.needs if outcomes[need].status != "done"]
     if blocked:
         return Outcome(work.name, "not run", error=f"needs {', '.join(blocked)}")
-    for other in same:
-        if other in outcomes and outcomes[other].status == "done":
-            return replace(records.adopt(work.name, works[other].out, work.out), cached=True)
+    if done_before:
+        return replace(records.adopt(work.name, works[done_before[0]].out, work.out), cached=True)
     earlier = None if force else records.earlier(work.out, work.name, report, "it is run again")
     if earlier and earlier.key == key and earlier.outcome.status == "done":
         return replace(earlier.outcome, cached=True)
@@ -142,7 +141,7 @@ def _submit(pool, work, key, works, timeout, apart):
     if work.values.get("compare_with"):
         place = f"{work.name}.json"
         upstream[f"compared/{place}"] = (Path(work.values["compare_with"]) / place).read_bytes()
-    return pool.submit(workers.perform, workers.Request(work.name, key, work.path.read_bytes(), work.values, upstream, timeout, workers.code_digest()))
+    return pool.submit(workers.perform, workers.Request(work.name, key, work.path.read_bytes(), work.values, upstream, timeout, source_digest()))
 
 
 def _all_needs(work, works):
@@ -156,17 +155,17 @@ def _all_needs(work, works):
 def _keep(work, key, future):
     """Keep what came of a work in its folder; its Outcome."""
     try:
-        result = future.result()
+        execution = future.result()
     except workers.WorkerError as error:
-        result = workers.Result(Execution(Outcome(work.name, "failed", error=str(error))))
-    error = result.execution.outcome.error
+        execution = Execution(Outcome(work.name, "failed", error=str(error)))
+    error = execution.outcome.error
     if any(text in error for text in _NO_SPACE):  # which says nothing about the notebook, and would stop the others too
         raise OSError(f"{work.name}: {error}; free some space and run again, what is finished is kept")
-    for place, content in result.checkpoints.items():
+    for place, content in execution.checkpoints.items():
         with written_whole(work.out / place) as beside:
             beside.write_bytes(content)
-    records.keep(work.out, key, result.execution)
-    return result.execution.outcome
+    records.keep(work.out, key, execution)
+    return execution.outcome
 
 
 def _tell(label, outcome, report):

@@ -7,16 +7,16 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
 from filelock import FileLock
 
 from ..files import source_digest
-from .execution import Execution, execute
+from .execution import execute
 
 _RETRIES = 3  # of a notebook whose worker was lost
 
@@ -42,19 +42,6 @@ class Request:
     code: str
 
 
-@dataclass(frozen=True)
-class Result:
-    """What came of a Request: the Execution, and the checkpoints that its results name, by place in the folder of the reports."""
-
-    execution: Execution
-    checkpoints: dict[str, bytes] = field(default_factory=dict)
-
-
-def code_digest():
-    """A hash of this package's source, by which machines make sure that they would compute the same."""
-    return source_digest(())
-
-
 def named_checkpoints(reports, sidecar):
     """The checkpoints in the folder `reports` that the results of a notebook name, so that another can read them: dict from place to path."""
     places = []
@@ -75,11 +62,11 @@ def perform(request, scratch=None, stopped=lambda: False):
     """Run a Request in a folder of its own below `scratch`, this system's temporary folder if None. What was begun there before goes on.
 
     Returns:
-        Result.
+        Execution, with its checkpoints.
     Raises:
         WorkerError: this machine has other code than the one that asks.
     """
-    if request.code != code_digest():
+    if request.code != source_digest():
         raise WorkerError("the worker's nbutils is not the one that asks: install the same commit on every machine and start the workers again")
     folder = Path(scratch or tempfile.gettempdir()) / f"nbutils-{request.key}"
     path, reports = folder / "notebooks" / f"{request.name}.ipynb", folder / "reports"
@@ -93,24 +80,20 @@ def perform(request, scratch=None, stopped=lambda: False):
         values = request.values | ({"compare_with": str(reports / "compared")} if request.values.get("compare_with") else {})
         execution = execute(path, values, reports, request.timeout, stopped)
         named = named_checkpoints(reports, execution.sidecar) if execution.sidecar else {}
-        result = Result(execution, {place: path.read_bytes() for place, path in named.items() if place not in request.upstream})
+        execution = replace(execution, checkpoints={place: path.read_bytes() for place, path in named.items() if place not in request.upstream})
     if execution.outcome.status == "done":
         shutil.rmtree(folder)
-    return result
+    return execution
 
 
 def in_place(path, values, reports, timeout, *, scratch=None, stopped):
-    """Run a notebook in the folder that keeps its results, where its trainings go on; arguments as of `execute`.
-
-    Returns:
-        Result, whose checkpoints stand where they belong.
-    """
-    return Result(execute(path, values, reports, timeout, stopped))
+    """Run a notebook in the folder that keeps its results, where its trainings go on; see `execute`."""
+    return execute(path, values, reports, timeout, stopped)
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Somewhere to run notebooks. `submit` takes `in_place` or `perform` with its arguments and gives a Future of its Result; `capacity`
+    """Somewhere to run notebooks. `submit` takes `in_place` or `perform` with its arguments and gives a Future of its Execution; `capacity`
     is how many make sense at a time, None where somebody else keeps the queue."""
 
     submit: Callable
@@ -186,13 +169,13 @@ def on_cluster(scheduler, resources=None):
 
 
 def _pass_on(done, outcome):
-    if done.status == "finished":
+    """Whatever became of it, somebody waits for `outcome`."""
+    try:
         outcome.set_result(done.result())
-    elif done.cancelled():
-        outcome.set_exception(CancelledError())
-    else:
-        error = done.exception()
-        outcome.set_exception(error if isinstance(error, WorkerError) else WorkerError(f"no worker could run it: {type(error).__name__}: {error}"))
+    except WorkerError as error:
+        outcome.set_exception(error)
+    except BaseException as error:  # what says that it was cancelled is no Exception
+        outcome.set_exception(WorkerError(f"no worker could run it: {type(error).__name__}: {error}"))
 
 
 def _watched(work, *arguments):
