@@ -60,7 +60,8 @@ def test_what_two_processes_began_one_ends(tmp_path):
     training = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, 9)
     process.wait()
-    assert training and psutil.wait_procs(training, timeout=30)[1] == []
+    assert training
+    assert psutil.wait_procs(training, timeout=30)[1] == []
     assert checkpoints.load(begun[0])[1]["progress"]["step"] < 2000
     resumed, _, _ = run(tmp_path / "shared", 1, **settings)
     assert [row["valid_loss"] for row in resumed] == pytest.approx([row["valid_loss"] for row in whole], rel=0, abs=1e-5)
