@@ -117,11 +117,25 @@ def render(path, before=None, after=None, findings=()):
     page, _ = exporter.from_notebook_node(notebook, resources=resources)
     contents = "".join(f'<li class="level-{level}"><a href="#{anchor}">{text}</a></li>' for level, anchor, text in exporter.headings if level > 1)
     body, card, rest = re.split("<!-- run card -->|<!-- end -->", page)  # the card goes under the title, which is in the first cell
-    found = "".join(f"<li>{escape(finding)}</li>" for finding in findings)
-    if found:  # after the first cell, which holds title and abstract
-        body = body.replace('<details class="code"', f'<section class="found" aria-label="Findings"><b>Found in this run</b><ul>{found}</ul></section><details class="code"', 1)
     body = body.replace("<!-- contents -->", contents).replace("</h1>", f"</h1>{card}", 1)  # headings are known once the cells are rendered
+    body = _with_findings(body, findings, Path(path).stem)
     return _numbered(body + rest, whole=not facts.get("error")).replace("<pre>", '<pre tabindex="0">')  # what scrolls can be reached by keyboard
+
+
+def _with_findings(body, findings, name):
+    """The findings after the first cell, which holds title and abstract, each with links to its figure, the code that drew it, and its number."""
+    if not findings:
+        return body
+    items = []
+    for finding in findings:
+        shown = body.find(f'data-name="{finding["evidence"].partition("-")[2]}"')
+        if shown < 0:
+            raise LinkError(f"a finding refers to {finding['evidence']}, which no figure or table of the page is named")
+        code = re.findall(r'<details class="code" id="([^"]*)"', body[:shown])[-1]
+        links = f'<a href="#{finding["evidence"]}">{finding["evidence"]}</a>, <a href="#{code}">its code</a>, <a href="{name}.json">its number</a>: <code>{escape(finding["number"])}</code>'
+        items.append(f'<li>{escape(finding["text"])} <span class="evidence">({links})</span></li>')
+    section = f'<section class="found" aria-label="Findings"><b>Found in this run</b><ul>{"".join(items)}</ul></section>'
+    return body.replace('<details class="code"', f'{section}<details class="code"', 1)
 
 
 def _numbered(page, whole):

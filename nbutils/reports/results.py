@@ -56,18 +56,47 @@ def share(hits, trials):
     return {"share": hits / trials, "low": float(bounds.low), "high": float(bounds.high), "n": trials}
 
 
-def save(reports, notebook, numbers, findings):
+def finding(text, evidence, number):
+    """A sentence of what a notebook found, for its page and the index.
+
+    Args:
+        text: a sentence made from numbers that the notebook saves.
+        evidence: name of the figure or table that shows it: "figure-NAME" or "table-NAME".
+        number: where among the saved numbers the one behind it stands, names joined by slashes.
+    """
+    return {"text": text, "evidence": evidence, "number": number}
+
+
+def save(reports, notebook, numbers, findings, ledger=None):
     """Write `<reports>/<notebook>.json`.
 
     Args:
         reports: folder.
         notebook: name of the notebook, without suffix.
         numbers: dict that JSON can hold, finite numbers only.
-        findings: list of sentences for the index, made from those numbers.
+        findings: list from `finding`, for the page and the index.
+        ledger: ledger.Ledger of the claims that the notebook settled.
     Raises:
-        ValueError: a number is NaN or infinite.
+        KeyError: a finding names a number that is not there.
+        ValueError: a number is NaN or infinite; a claim was stated and not settled.
     """
+    for entry in findings:
+        _at(numbers, entry["number"])
+    if ledger:
+        open_claims = set(ledger.rules) - {entry["id"] for entry in ledger.entries}
+        if open_claims:
+            raise ValueError(f"ledger: stated and not settled: {', '.join(sorted(open_claims))}")
+        numbers = numbers | {"claims": ledger.entries}
     write_json(Path(reports) / f"{notebook}.json", {"findings": findings, **numbers})
+
+
+def _at(numbers, place):
+    for name in place.split("/"):
+        try:
+            numbers = numbers[int(name)] if isinstance(numbers, list) else numbers[name]
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise KeyError(f"number: {place!r} is not among the saved numbers; there is no {name!r}") from None
+    return numbers
 
 
 def load(reports, notebook):
