@@ -41,10 +41,10 @@ def test_objects_are_drawn_where_and_in_the_colour_that_the_attributes_say():
         clean, coverage = scenes.render(scene, 64)
         assert (coverage.sum(0) <= 1 + 1e-5).all()
         first = next(i for i, thing in enumerate(scene.objects) if not thing.relation)
-        assert scenes.nearest_colour(scene, first, clean, np.ones((64, 64), bool)) == scene.objects[first].colour
+        assert scenes.painted_colour(scene, first, clean, np.ones((64, 64), bool)) == scene.objects[first].colour
         other = "red" if scene.objects[first].colour != "red" else "blue"
         repainted, _ = scenes.render(scene.recoloured(first, other), 64)
-        assert scenes.nearest_colour(scene, first, repainted, np.ones((64, 64), bool)) == other
+        assert scenes.painted_colour(scene, first, repainted, np.ones((64, 64), bool)) == other
         assert np.array_equal(repainted[:, coverage.sum(0) == 0], clean[:, coverage.sum(0) == 0])
 
 

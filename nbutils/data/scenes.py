@@ -246,21 +246,36 @@ def draw(index, seed=0, size=64):
     return np.clip(np.rint(clean + NOISE_SD * noise), 0, 255).astype(np.uint8)
 
 
-def nearest_colour(scene, index, picture, hidden):
-    """The colour in which object `index` of a scene would look most like a picture.
+@lru_cache(maxsize=64)
+def _places(scene, index, size):
+    """A scene with object `index` in every colour and at a grid of places and sizes that its caption leaves open: uint8 (colours, places, 3, size, size)."""
+    thing = scene.objects[index]
+    radii = [SIZES[thing.size] * scale for scale in (0.94, 1.0, 1.06)]
+    bases = np.linspace(max(scene.horizon + 0.12, 0.64), 0.82, 5)
+    moved = [replace(thing, x=float(x), y=float(base - radius), radius=radius) for radius in radii for base in bases for x in np.linspace(0.42, 0.58, 5)]
+    drawings = []
+    for colour in COLOURS:
+        for one in moved:
+            objects = (*scene.objects[:index], replace(one, colour=colour), *scene.objects[index + 1 :])
+            drawings.append(np.rint(render(replace(scene, objects=objects), size)[0]).astype(np.uint8))
+    return np.stack(drawings).reshape(len(COLOURS), len(moved), 3, size, size)
+
+
+def painted_colour(scene, index, picture, hidden):
+    """The colour of the main object in a filled-in picture: of all drawings of the scene with that object in any colour, at any place and of
+    any size that the caption leaves open, the one nearest to the picture in squared error has it.
 
     Args:
         picture: (3, size, size), levels.
-        hidden: bool (size, size), the pixels to compare; of these, only pixels that are mostly the object's count.
+        hidden: bool (size, size), the pixels to compare.
     Returns:
-        one of `COLOURS`, or None where the object has no such pixel.
+        one of `COLOURS`, or None where the hole does not reach the object as it was.
     """
-    size = picture.shape[-1]
-    where = (render(scene, size)[1][index] > 0.5) & np.asarray(hidden)
-    if not where.any():
+    hidden, size = np.asarray(hidden), picture.shape[-1]
+    if not ((render(scene, size)[1][index] > 0.5) & hidden).any():
         return None
-    drawings = {colour: render(scene.recoloured(index, colour), size)[0] for colour in COLOURS}
-    return min(COLOURS, key=lambda colour: float(((drawings[colour] - np.asarray(picture, np.float32))[:, where] ** 2).sum()))
+    apart = _places(scene, index, size)[..., hidden].astype(np.float32) - np.asarray(picture, np.float32)[:, hidden]
+    return list(COLOURS)[int((apart**2).sum((2, 3)).min(1).argmin())]
 
 
 def colour_matches(indices, seed, pictures, hidden):
@@ -274,7 +289,7 @@ def colour_matches(indices, seed, pictures, hidden):
     matches = []
     for index, picture in zip(indices, pictures):
         scene = describe(index, seed)
-        colour = nearest_colour(scene, scene.main_object, np.asarray(picture), hidden)
+        colour = painted_colour(scene, scene.main_object, np.asarray(picture), hidden)
         matches += [] if colour is None else [colour == scene.objects[scene.main_object].colour]
     return matches
 
