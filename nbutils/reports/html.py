@@ -132,7 +132,8 @@ def _with_findings(body, findings, name):
         if shown < 0:
             raise LinkError(f"a finding refers to {finding['evidence']}, which no figure or table of the page is named")
         code = re.findall(r'<details class="code" id="([^"]*)"', body[:shown])[-1]
-        links = f'<a href="#{finding["evidence"]}">{finding["evidence"]}</a>, <a href="#{code}">its code</a>, <a href="{name}.json">its number</a>: <code>{escape(finding["number"])}</code>'
+        number = f'<a href="{name}.json">its number</a> <code>{escape(finding["number"])}</code>'
+        links = f'<a href="#{finding["evidence"]}">{finding["evidence"]}</a>, <a href="#{code}">its code</a>, {number}'
         items.append(f'<li>{escape(finding["text"])} <span class="evidence">({links})</span></li>')
     section = f'<section class="found" aria-label="Findings"><b>Found in this run</b><ul>{"".join(items)}</ul></section>'
     return body.replace('<details class="code"', f'{section}<details class="code"', 1)
