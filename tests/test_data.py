@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
 
-from nbutils.data import captions, photos, scenes, sources
+from nbutils.data import captions, painted_colours, photos, scenes, sources
 
 
 def test_scenes_are_the_same_for_ever_and_at_every_size():
@@ -41,10 +41,10 @@ def test_objects_are_drawn_where_and_in_the_colour_that_the_attributes_say():
         clean, coverage = scenes.render(scene, 64)
         assert (coverage.sum(0) <= 1 + 1e-5).all()
         first = next(i for i, thing in enumerate(scene.objects) if not thing.relation)
-        assert scenes.painted_colour(scene, first, clean, np.ones((64, 64), bool)) == scene.objects[first].colour
+        assert painted_colours.painted_colour(scene, first, clean, np.ones((64, 64), bool)) == scene.objects[first].colour
         other = "red" if scene.objects[first].colour != "red" else "blue"
         repainted, _ = scenes.render(scene.recoloured(first, other), 64)
-        assert scenes.painted_colour(scene, first, repainted, np.ones((64, 64), bool)) == other
+        assert painted_colours.painted_colour(scene, first, repainted, np.ones((64, 64), bool)) == other
         assert np.array_equal(repainted[:, coverage.sum(0) == 0], clean[:, coverage.sum(0) == 0])
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -74,7 +75,9 @@ def test_a_failed_notebook_gives_a_page_with_its_traceback_and_stops_what_needs_
 
 
 def test_a_page_that_failed_does_not_show_what_an_earlier_run_found(books, tmp_path):
-    save = "from nbutils.reports import results\nresults.save(reports, '01_first', {}, ['a finding of old'])"
+    save = """from nbutils.reports import figures, results
+figures.table([{"a": 1}], "Numbers.", name="numbers")
+results.save(reports, "01_first", {"gain": [4.2]}, [results.finding("a finding of old", "table-numbers", "gain/0")])"""
     notebook(books, "01_first", save)
     out = tmp_path / "out"
     assert invoke("--out", out).exit_code == 0
@@ -189,6 +192,24 @@ figures.say("See [figure](#figure-key) and [table](#table-numbers).")"""
     assert "error: a link to #figure-none" in invoke("--out", out).output
 
 
+def test_a_finding_leads_to_its_figure_the_code_that_drew_it_and_its_number(books, tmp_path):
+    code = """from nbutils.reports import figures, results
+figures.table([{"a": 1}], "First.", name="first")
+results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [results.finding("Gains <b>.", EVIDENCE, "gain/bits")])"""
+    notebook(books, "01_first", "x = 1", code.replace("EVIDENCE", "'table-first'"))
+    out = tmp_path / "out"
+    assert invoke("--out", out).exit_code == 0
+    page = (out / "01_first.html").read_text()
+    finding = re.search(r"<li>Gains &lt;b&gt;\..*?</li>", page)[0]
+    assert '<a href="#table-first">Table 1</a>' in finding
+    assert '<a href="01_first.json">its number</a> <code>gain/bits</code>' in finding
+    drew = re.search(r'href="#(code-[^"]*)"', finding)[1]
+    assert re.findall(r'<details class="code" id="(code-[^"]*)"', page[: page.index('id="table-first"')])[-1] == drew
+    assert 'href="01_first.html#table-first"' in (out / "index.html").read_text()
+    notebook(books, "01_first", code.replace("EVIDENCE", "'table-none'"))
+    assert "error: a finding refers to table-none" in invoke("--out", out).output
+
+
 def test_a_formula_that_does_not_convert_is_an_error():
     with pytest.raises(html.FormulaError, match="nosuchthing"):
         html.mathml(r"\nosuchthing{x} + 1")
@@ -212,8 +233,11 @@ def test_animations_hold_their_frames_and_stop_on_the_last():
 
 
 def test_results_are_read_back_and_missing_ones_say_how_to_get_them(tmp_path):
-    results.save(tmp_path, "04_training", {"bits": 4.2}, ["a finding"])
-    assert results.load(tmp_path, "04_training") == {"findings": ["a finding"], "bits": 4.2}
+    found = results.finding("4.2 bits", "table-bits", "bits")
+    results.save(tmp_path, "04_training", {"bits": 4.2}, [found])
+    assert results.load(tmp_path, "04_training") == {"findings": [found], "bits": 4.2}
+    with pytest.raises(KeyError, match="'bits/1' is not among the saved numbers; there is no '1'"):
+        results.save(tmp_path, "04_training", {"bits": [4.2]}, [results.finding("4.2 bits", "table-bits", "bits/1")])
     with pytest.raises(FileNotFoundError, match="run `nbutils run 05` first"):
         results.load(tmp_path, "05_x")
     with pytest.raises(ValueError, match="Out of range"):

@@ -6,6 +6,7 @@ Everything is HTML that stands on its own, so a figure looks the same in Jupyter
 import base64
 import io
 from html import escape
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -118,15 +119,26 @@ def gallery(cells, caption, name=None):
     display(HTML(f'<figure class="pictures"{_named(name)}>{body}<figcaption>{escape(caption)}</figcaption></figure>'))
 
 
+class Link(NamedTuple):
+    """A cell of a table that leads somewhere."""
+
+    text: str
+    address: str
+
+
 def table(rows, caption, name=None):
-    """Show a list of dicts with the same keys as a table; numbers are set to four significant digits, text is escaped; [table](#table-`name`)."""
+    """Show a list of dicts with the same keys as a table; numbers are set to four significant digits, text is escaped, a `Link` leads where it says;
+    [table](#table-`name`)."""
     head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in rows[0])
-    body = "".join("<tr>" + "".join(_td(_cell(value)) for value in row.values()) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(map(_td, row.values())) + "</tr>" for row in rows)
     frame = f'<div class="table"{_named(name)} style="overflow-x:auto" tabindex="0" role="region" aria-label="{escape(caption.partition(".")[0])}">'
     display(HTML(f"{frame}<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"))
 
 
-def _td(text):
+def _td(value):
+    if isinstance(value, Link):
+        return f'<td><a href="{escape(value.address)}">{escape(value.text)}</a></td>'
+    text = _cell(value)
     style = ' style="white-space:nowrap"' if len(text) < 24 else ""  # numbers and names stay in one piece
     return f"<td{style}>{escape(text)}</td>"
 

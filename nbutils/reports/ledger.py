@@ -66,8 +66,26 @@ def mean(values):
     if len(values) < _ENOUGH_TO_RESAMPLE or np.ptp(values) == 0:
         middle, half = results.interval(values)
         return found | {"interval": [middle - half, middle + half], "method": "Student's t"}
-    bounds = stats.bootstrap((values,), np.mean, rng=np.random.default_rng(0)).confidence_interval
-    return found | {"interval": [float(bounds.low), float(bounds.high)], "method": "bootstrap"}
+    return found | {"interval": _bootstrapped((values,), np.mean), "method": "bootstrap"}
+
+
+def difference(first, second):
+    """Mean of some units minus the mean of others, with a 95% bootstrap interval; as from `mean`, `n` of both together.
+
+    Raises:
+        ValueError: fewer than two values in one of them.
+    """
+    first, second = (np.asarray(values, np.float64).ravel() for values in (first, second))
+    middle, half = results.difference(first, second)
+    found = {"effect": middle, "n": len(first) + len(second)}
+    if min(len(first), len(second)) < _ENOUGH_TO_RESAMPLE or min(np.ptp(first), np.ptp(second)) == 0:
+        return found | {"interval": [middle - half, middle + half], "method": "Welch's t"}
+    return found | {"interval": _bootstrapped((first, second), lambda a, b, axis: a.mean(axis) - b.mean(axis)), "method": "bootstrap"}
+
+
+def _bootstrapped(samples, statistic):
+    bounds = stats.bootstrap(samples, statistic, rng=np.random.default_rng(0)).confidence_interval
+    return [float(bounds.low), float(bounds.high)]
 
 
 def share(hits, trials):
@@ -127,7 +145,7 @@ class Ledger:
             raise ValueError(f"verdict: {verdict!r} for {claim}, but the interval {interval} holds {null}")
         text, source = CLAIMS[claim]
         entry = {"id": claim, "claim": text, "source": source, "rule": self.rules[claim], "measurement": measured, "effect": found["effect"], "unit": unit,
-                 "interval": interval, "repeats": found["n"], "per": per, "method": found["method"], "verdict": verdict, "evidence": evidence}  # fmt: skip
+                 "interval": interval, "null": null, "repeats": found["n"], "per": per, "method": found["method"], "verdict": verdict, "evidence": evidence}  # fmt: skip
         self.entries.append(entry)
         figures.say(f"> **Claim {claim}: {verdict}.** {measured[0].upper()}{measured[1:]}: {quantity(entry)} ([evidence](#{evidence})).")
         return verdict
@@ -146,6 +164,19 @@ def quantity(entry):
         low, high = entry["interval"]
         text += f" (95% interval {low:+.3g} to {high:+.3g}, {entry['method']})"
     return text + f", {entry['repeats']:,} {entry['per']}"
+
+
+def table(entries, caption, name):
+    """Show entries of `collect`, each with links to where it was settled."""
+    rows = []
+    for entry in entries:
+        page = f"{entry['notebook']}.html"
+        evidence = figures.Link(f"report {entry['notebook'].partition('_')[0]}", f"{page}#{entry['evidence']}") if entry["notebook"] else ""
+        rows.append({"": entry["id"], "claim": entry["claim"], "made in": entry["source"], "verdict": entry["verdict"], "measurement": entry["measurement"],
+                     "effect": "" if entry["effect"] is None else f"{entry['effect']:+.3g} {entry['unit']}",
+                     "95% interval": "{:+.3g} to {:+.3g}".format(*entry["interval"]) if entry["interval"] else "",
+                     "repeats": f"{entry['repeats']:,} {entry['per']}", "evidence": evidence})  # fmt: skip
+    figures.table(rows, caption, name)
 
 
 def collect(reports, notebooks):
@@ -167,6 +198,6 @@ def collect(reports, notebooks):
             if entry["id"] in found:
                 raise ValueError(f"{Path(reports) / notebook}.json: claim {entry['id']} is settled by {found[entry['id']]['notebook']} too")
             found[entry["id"]] = entry | {"notebook": notebook}
-    nothing = {"rule": "", "measurement": "no notebook measures it", "effect": None, "unit": "", "interval": None, "repeats": 0, "per": "", "method": "",
+    nothing = {"rule": "", "measurement": "no notebook measures it", "effect": None, "unit": "", "interval": None, "null": 0.0, "repeats": 0, "per": "", "method": "",
                "verdict": "undecided", "evidence": "", "notebook": ""}  # fmt: skip
     return [found.get(claim) or {"id": claim, "claim": text, "source": source, **nothing} for claim, (text, source) in CLAIMS.items()]

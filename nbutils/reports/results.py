@@ -93,7 +93,7 @@ def save(reports, notebook, numbers, findings, ledger=None):
 def _at(numbers, place):
     for name in place.split("/"):
         try:
-            numbers = numbers[int(name)] if isinstance(numbers, list) else numbers[name]
+            numbers = numbers[int(name)] if isinstance(numbers, list | tuple) else numbers[name]
         except (KeyError, IndexError, TypeError, ValueError):
             raise KeyError(f"number: {place!r} is not among the saved numbers; there is no {name!r}") from None
     return numbers

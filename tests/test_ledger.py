@@ -1,0 +1,119 @@
+"""Claims are settled by rules that stand before their numbers, and by nothing that an interval does not support."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from nbutils.reports import figures, ledger, results
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    said = []
+    monkeypatch.setattr(figures, "display", lambda value: said.append(value.data))
+    return said
+
+
+def settle(claims, claim, found, **choices):
+    return claims.settle(claim, found, **({"unit": "bits", "per": "pictures", "measured": "what it costs", "evidence": "figure-key"} | choices))
+
+
+def test_the_interval_of_a_mean_covers_it_as_often_as_it_says():
+    """Skewed values, thirty at a time: a bootstrap that is not corrected covers too seldom."""
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(400):
+        low, high = ledger.mean(rng.exponential(size=30))["interval"]
+        hits += low < 1 < high
+    assert stats.binomtest(hits, 400, 0.92).pvalue > 0.01  # what BCa reaches with thirty exponential values
+    assert hits / 400 > 0.89
+
+
+def test_few_values_have_the_wide_interval_of_student_and_one_has_none():
+    values = [0.1, 0.4, 0.3]
+    found = ledger.mean(values)
+    assert found["interval"] == pytest.approx(stats.t.interval(0.95, 2, np.mean(values), stats.sem(values)))
+    assert ledger.mean([0.5]) == {"effect": 0.5, "n": 1, "interval": None, "method": "one measurement"}
+
+
+def test_a_difference_of_two_groups_is_that_of_their_means():
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(1, 1, 200), rng.normal(0, 2, 300)
+    found = ledger.difference(first, second)
+    assert found["effect"] == pytest.approx(first.mean() - second.mean())
+    welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
+    assert found["interval"] == pytest.approx([welch.low, welch.high], abs=0.03)
+
+
+@pytest.mark.parametrize(("values", "verdict"), [(np.linspace(1, 2, 20), "supported"), (np.linspace(-2, -1, 20), "refuted"), (np.linspace(-1, 1, 20), "undecided")])
+def test_the_verdict_follows_from_where_the_interval_lies(shown, values, verdict):
+    claims = ledger.Ledger()
+    claims.state("A10", "the rule")
+    assert settle(claims, "A10", ledger.mean(values)) == verdict
+    assert "Rule.** the rule" in shown[0]
+    assert f"Claim A10: {verdict}." in shown[1]
+    assert claims.entries[0]["repeats"] == 20
+
+
+def test_the_value_of_the_rule_need_not_be_zero_and_sides_can_be_exchanged(shown):
+    claims = ledger.Ledger()
+    claims.state("A03", "the rule")
+    assert settle(claims, "A03", ledger.mean(np.linspace(0.01, 0.04, 20)), null=0.05, above="refuted", below="supported") == "supported"
+
+
+@pytest.mark.parametrize(("stated", "found", "choices", "message"), [
+    ("A10", ledger.mean(np.linspace(-1, 1, 20)), {"verdict": "supported"}, "the interval .* holds 0"),
+    ("A10", ledger.exact(1.0), {}, "verdict: None for A10; expected one of supported"),
+    ("A10", ledger.exact(1.0), {"verdict": "likely"}, "verdict: 'likely'"),
+    ("A11", ledger.exact(1.0), {"verdict": "supported"}, "A10 was not stated; its rule has to stand before its number"),
+])  # fmt: skip
+def test_what_no_rule_or_interval_supports_is_refused(shown, stated, found, choices, message):
+    claims = ledger.Ledger()
+    claims.state(stated, "the rule")
+    with pytest.raises(ValueError, match=message):
+        settle(claims, "A10", found, **choices)
+
+
+def test_a_claim_is_settled_once_and_none_is_left_open(shown, tmp_path):
+    claims = ledger.Ledger()
+    claims.state("A10", "the rule")
+    with pytest.raises(ValueError, match="stated and not settled: A10"):
+        results.save(tmp_path, "05_sampling_orderings", {}, [], claims)
+    settle(claims, "A10", ledger.exact(1.0), verdict="supported")
+    with pytest.raises(ValueError, match="A10 is settled already"):
+        settle(claims, "A10", ledger.exact(1.0), verdict="supported")
+    results.save(tmp_path, "05_sampling_orderings", {}, [], claims)
+    assert json.loads((tmp_path / "05_sampling_orderings.json").read_text())["claims"][0]["id"] == "A10"
+
+
+def test_the_collected_ledger_has_every_claim_once(shown, tmp_path):
+    claims = ledger.Ledger()
+    claims.state("A10", "the rule")
+    claims.state("B01", "the rule")
+    settle(claims, "A10", ledger.share(9, 10), null=0.5)
+    claims.undecided("B01", "It takes more", evidence="figure-key")
+    results.save(tmp_path, "05_a", {}, [], claims)
+    results.save(tmp_path, "06_b", {}, [])
+    entries = ledger.collect(tmp_path, ["05_a", "06_b"])
+    assert [entry["id"] for entry in entries] == list(ledger.CLAIMS)
+    by_id = {entry["id"]: entry for entry in entries}
+    assert (by_id["A10"]["verdict"], by_id["A10"]["notebook"]) == ("supported", "05_a")
+    assert by_id["B02"]["measurement"] == "no notebook measures it"
+    assert {entry["verdict"] for entry in entries if entry["id"] != "A10"} == {"undecided"}
+    assert all({"id", "verdict", "effect", "interval", "repeats", "rule"} <= set(entry) for entry in entries)
+    results.save(tmp_path, "06_b", {}, [], claims)
+    with pytest.raises(ValueError, match=r"06_b\.json: claim A10 is settled by 05_a too"):
+        ledger.collect(tmp_path, ["05_a", "06_b"])
+    with pytest.raises(FileNotFoundError, match="run `nbutils run 07` first"):
+        ledger.collect(tmp_path, ["07_c"])
+
+
+def test_the_table_leads_to_the_evidence(shown, tmp_path):
+    claims = ledger.Ledger()
+    claims.state("A10", "the rule")
+    settle(claims, "A10", ledger.mean(np.linspace(1, 2, 20)))
+    results.save(tmp_path, "05_a", {}, [], claims)
+    ledger.table(ledger.collect(tmp_path, ["05_a"]), "The ledger.", "key")
+    assert '<a href="05_a.html#figure-key">report 05</a>' in shown[-1]
+    assert shown[-1].count("<tr>") == len(ledger.CLAIMS) + 1
