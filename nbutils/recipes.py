@@ -8,12 +8,16 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import joblib
+import torch
 import yaml
+from tqdm import tqdm
 
 from . import inpainting
 from .data import sources
 from .files import write_text
 from .nade.objective import InpaintingTask
+from .side_by_side import side_by_side
 from .training import TrainingSettings
 
 _CONFIG = ("image_size", "width", "layers", "kernel_size", "kind", "readout", "reader_size", "reader_kernel", "bidirectional", "reader_normalize", "merger", "merger_planes")
@@ -61,12 +65,13 @@ class Recipe:
     checkpoint_every: int = 500
     seed: int = 0
 
-    def fit(self, folder, splits=None, name="inpainter"):
+    def fit(self, folder, splits=None, name="inpainter", change=None):
         """Train, go on with or take up the training of this recipe.
 
         Args:
             folder: where trainings live, see `training.train`.
             splits: what `load` gives, for a caller that trains several recipes on the same pictures.
+            change: called with the InpaintingTask, gives the one to train on instead; its `choices` have to tell the two apart.
         Returns:
             the model in evaluation mode, and the TrainingRun.
         Raises:
@@ -77,11 +82,37 @@ class Recipe:
         pictures, held_out = inpainting.encode(splits)
         config = {key: values[key] for key in _CONFIG} | {"embedding_size": self.reader_size, "merge_layers": spread(self.num_merges, self.layers)}
         task = InpaintingTask(pictures=pictures, held_out=held_out, augment=inpainting.augmentation(splits), **{key: values[key] for key in _TASK})
+        task = change(task) if change else task
         return inpainting.fit(name, splits, folder, config=config, task=task, settings=TrainingSettings(**{key: values[key] for key in _SETTINGS}))
+
+    @property
+    def pictures(self):
+        """What the pictures depend on, equal for recipes on the same ones: data, image_size, num_train, num_valid, seed."""
+        return self.data, self.image_size, self.num_train, self.num_valid, self.seed
 
     def load(self):
         """The pictures, `sources.Splits`."""
         return sources.load(self.data, image_size=self.image_size, num_train=self.num_train, num_valid=self.num_valid, seed=self.seed)
+
+
+def fit_all(recipes, folder, change=None):
+    """`Recipe.fit` several: on a CPU as many at a time as there are cores, one thread each.
+
+    Args:
+        recipes: list of Recipe, on pictures that are read or drawn once.
+        folder, change: as in `Recipe.fit`.
+    Returns:
+        list of TrainingRun, in the order of the recipes.
+    """
+    splits = {pictures: recipe.load() for pictures, recipe in {recipe.pictures: recipe for recipe in recipes}.items()}
+    calls = [(number, recipe, folder, splits[recipe.pictures], change) for number, recipe in enumerate(recipes)]
+    finished = (_numbered(*call) for call in calls) if torch.accelerator.is_available() else side_by_side(_numbered, calls, min(len(calls), joblib.cpu_count()))
+    found = dict(tqdm(finished, total=len(calls), desc="trainings", file=sys.stdout, ncols=84))
+    return [found[number] for number in range(len(calls))]
+
+
+def _numbered(number, recipe, folder, splits, change):
+    return number, recipe.fit(folder, splits, change=change)[1]
 
 
 def spread(num_merges, layers):

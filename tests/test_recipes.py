@@ -3,6 +3,7 @@
 import csv
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -90,3 +91,26 @@ def test_merges_are_spread_evenly():
     assert recipes.spread(1, 5) == (1,)
     assert recipes.spread(3, 5) == (1, 3, 5)
     assert recipes.spread(5, 3) == (1, 2, 3)
+
+
+def without_captions(task):
+    return replace(task, caption_dropout=1.0)
+
+
+@pytest.mark.slow
+def test_recipes_fitted_side_by_side_are_those_fitted_alone(tmp_path):
+    pair = [recipes.Recipe(**SMALL | {"num_valid": 2, "steps": 16}), recipes.Recipe(**SMALL | {"seed": 3})]  # the second ends first
+    together = recipes.fit_all(pair, tmp_path / "together")
+    alone = [recipe.fit(tmp_path / "alone")[1] for recipe in pair]
+    assert [run.checkpoint.parent.name for run in together] == [run.checkpoint.parent.name for run in alone]
+    assert [run.column("valid_bits") for run in together] == [run.column("valid_bits") for run in alone]
+
+
+@pytest.mark.slow
+def test_a_change_of_the_task_is_a_training_of_its_own(tmp_path):
+    recipe = recipes.Recipe(**SMALL)
+    (changed,) = recipes.fit_all([recipe], tmp_path, change=without_captions)
+    (stated,) = recipes.fit_all([replace(recipe, caption_dropout=1.0)], tmp_path)
+    (plain,) = recipes.fit_all([recipe], tmp_path)
+    assert changed.checkpoint == stated.checkpoint
+    assert changed.column("train_loss") != plain.column("train_loss")
