@@ -26,7 +26,7 @@ _LEAST = {
     "num_orders": 2, "schedule_steps": 1, "num_levels": 2, "num_test": 10, "repeat_size": 2, "repeat_steps": 1, "num_seeds": 1,
     "chrono_learning_rate": 1e-12, "chrono_steps": 1, "chrono_batch_size": 2, "classifier_steps": 1, "lengths": 1, "patch_sizes": 1, "num_searched": 1,
     "num_merges": 0, "merger_planes": 1, "micro_batches": 1, "checkpoint_every": 1,
-    "depths": 1, "long_steps": 1, "learning_rates": 1e-12, "train_sizes": 2, "timed_size": 8, "timed_width": 1, "num_rounds": 2,
+    "depths": 1, "long_steps": 1, "learning_rates": 1e-12, "train_sizes": 2, "timed_size": 8, "timed_width": 1, "num_rounds": 2, "num_repeats": 1,
     "num_trials": 1, "budget": 1, "max_work": 1, "num_processes": 1,
 }  # fmt: skip
 _CHOICES = {
