@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from .. import checkpoints
 from ..files import write_json
 
 _ERROR_LENGTH = 500  # characters
+_REPORTS = "../reports"  # from the folder of the notebooks, in a clone
 _PATIENCE = 10  # seconds for a process to end its kernel
 
 
@@ -67,7 +69,7 @@ def execute(path, values, reports, timeout=None, stopped=lambda: False):
         Stopped: it was.
         OSError: the temporary folder cannot be written.
     """
-    began, started = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
+    began, started, made_by = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds"), commit()
     sidecar = Path(reports) / f"{path.stem}.json"
     before = _stamp(sidecar)
     folders = {"reports": reports, "compare_with": values.get("compare_with")}
@@ -77,17 +79,28 @@ def execute(path, values, reports, timeout=None, stopped=lambda: False):
         error = _one_line(_supervise(Path(folder), stopped))
         outcome = Outcome(path.stem, "failed" if error else "done", round(time.perf_counter() - began, 1), error=error)
         executed = Path(folder) / "executed.ipynb"
-        notebook = nbformat.read(executed, as_version=4) if executed.is_file() else None
+        said = executed.read_text(encoding="utf-8").replace(f"{folder}/", "") if executed.is_file() else ""  # warnings name the kernel's temporary files
+    notebook = nbformat.reads(said, as_version=4) if said else None
     if notebook is None:
         return Execution(outcome)
     notebook.cells = [cell for cell in notebook.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", ())]
     notebook.metadata["papermill"]["output_path"] = path.name
+    _name_reports(notebook)
     notebook.metadata["nbutils"] = dict(notebook.metadata.get("nbutils", {})) | {
         "parameters": {name: value for name, value in given.items() if name != "reports"},
-        "seconds": outcome.seconds, "started": started, "device": _device(), "versions": checkpoints.versions(), "commit": _commit(), "error": error,
+        "seconds": outcome.seconds, "started": started, "device": _device(), "versions": checkpoints.versions(), "commit": made_by, "error": error,
     }  # fmt: skip
     written = outcome.status == "done" and _stamp(sidecar) not in (None, before)
     return Execution(outcome, (nbformat.writes(notebook) + "\n").encode(), sidecar.read_bytes() if written else None)
+
+
+def _name_reports(notebook):
+    """Say where reports are kept in a reader's own copy, not where they were kept on this machine."""
+    given = notebook.metadata["papermill"]["parameters"]
+    for cell in notebook.cells:
+        if "reports" in given and "injected-parameters" in cell.metadata.get("tags", ()):
+            cell.source = re.sub(r"^reports = .*$", f'reports = "{_REPORTS}"', cell.source, flags=re.MULTILINE)
+            given["reports"] = _REPORTS
 
 
 def _supervise(folder, stopped):
@@ -147,9 +160,18 @@ def _device():
     return f"{joblib.cpu_count()} processor cores"
 
 
-def _commit():
-    """The commit of the working tree, for the run card; empty outside a repository and where there is no git."""
+def commit():
+    """The commit of the working tree, ending in -dirty where notebooks or package have changes that it lacks; empty outside a repository."""
     if not shutil.which("git"):
         return ""
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    return git.stdout.strip()
+
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+
+    name = git("describe", "--always")
+    return f"{name}-dirty" if name and git("status", "--porcelain", "--", ":/nbutils", ":/notebooks") else name
+
+
+def is_commit(name):
+    """Whether a name from `commit` is that of a commit and all of what was run."""
+    return bool(name) and not name.endswith("-dirty")

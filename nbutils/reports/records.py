@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import nbformat
 from filelock import FileLock, Timeout
 
 from .. import checkpoints
@@ -14,7 +15,7 @@ from ..data.digits import digits_folder
 from ..data.sources import photos_folder
 from ..files import write_json, written_whole
 from . import parameters
-from .execution import Outcome
+from .execution import Execution, Outcome, commit, is_commit
 from .workers import named_checkpoints
 
 
@@ -72,7 +73,7 @@ def cache_key(path, values, code, upstream):
     folders += [digits_folder(values["digit_data"])] if values.get("digit_data", "embedded") != "embedded" else []
     files = [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for folder in folders for p in sorted(folder.rglob("*"))]
     content = json.dumps([cells, values, code, checkpoints.versions(), files, compared.read_text(encoding="utf-8") if compared else None, upstream], sort_keys=True)
-    return _digest(content.encode())
+    return content_digest(content.encode())
 
 
 def keep(out, key, execution):
@@ -97,14 +98,28 @@ def keep(out, key, execution):
         elif not (out / name).is_file() or (out / name).read_bytes() != content:
             with written_whole(out / name) as beside:
                 beside.write_bytes(content)
-    digests = {name: _digest(content) for name, content in files.items() if content is not None}
+    digests = {name: content_digest(content) for name, content in files.items() if content is not None}
     record = {"key": key, "outcome": vars(outcome), "files": digests}
     write_json(out / f".{outcome.name}.run.json", {"record": record, "digest": _digest_of(record)})
 
 
+def name_commit(out, record):
+    """Name the commit in the card of a notebook that ran with changes which had not been committed and now are.
+
+    Only for a record whose key is that of the code as it is: what this code would compute stands there already.
+    """
+    path = out / f"{record.outcome.name}.ipynb"
+    notebook, now = nbformat.read(path, as_version=4), commit()
+    if is_commit(notebook.metadata["nbutils"]["commit"]) or not is_commit(now):
+        return
+    notebook.metadata["nbutils"]["commit"] = now
+    sidecar = f"{record.outcome.name}.json"
+    keep(out, record.key, Execution(record.outcome, (nbformat.writes(notebook) + "\n").encode(), (out / sidecar).read_bytes() if sidecar in record.files else None))
+
+
 def adopt(name, source, out):
     """Take over what `source`, another folder of reports, keeps of a notebook: its files, record, and the checkpoints that its results name."""
-    record = _recorded(source, name)
+    record = recorded(source, name)
     copied = [*record.files, f".{name}.run.json"]
     if f"{name}.json" in record.files:
         copied += named_checkpoints(source, (source / f"{name}.json").read_bytes())
@@ -118,13 +133,18 @@ def adopt(name, source, out):
 def earlier(out, name, report, consequence):
     """The Record of an earlier run into this folder; None where there was none, or where it is damaged, which is reported."""
     try:
-        return _recorded(out, name)
+        return recorded(out, name)
     except RecordError as error:
         report(f"{name}: {error}; {consequence}")
         return None
 
 
-def _recorded(out, name):
+def recorded(out, name):
+    """The Record of an earlier run into this folder; None where there was none.
+
+    Raises:
+        RecordError: it, or a file it speaks of, is damaged.
+    """
     path = out / f".{name}.run.json"
     if not path.is_file():
         if (out / f"{name}.ipynb").is_file():
@@ -141,14 +161,15 @@ def _recorded(out, name):
     for file, digest in record.files.items():
         if not (out / file).is_file():
             raise RecordError(f"{file} is missing")
-        if _digest((out / file).read_bytes()) != digest:
+        if content_digest((out / file).read_bytes()) != digest:
             raise RecordError(f"{file} is not as it was written")
     return record
 
 
-def _digest(content):
+def content_digest(content):
+    """The digest of bytes by which files are told from altered ones."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _digest_of(value):
-    return _digest(json.dumps(value, sort_keys=True).encode())
+    return content_digest(json.dumps(value, sort_keys=True).encode())

@@ -127,6 +127,7 @@ def _without_running(work, key, outcomes, works, done_before, force, report):
         return replace(records.adopt(work.name, works[done_before[0]].out, work.out), cached=True)
     earlier = None if force else records.earlier(work.out, work.name, report, "it is run again")
     if earlier and earlier.key == key and earlier.outcome.status == "done":
+        records.name_commit(work.out, earlier)
         return replace(earlier.outcome, cached=True)
     return None
 
