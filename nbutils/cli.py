@@ -98,6 +98,20 @@ def _conclude(out, outcomes):
 
 
 @app.command()
+def publish(
+    reports: Annotated[Path, typer.Argument(help="Folder of a finished run of the whole series.")],
+    to: Annotated[Path, typer.Option(help="Folder that keeps what is published.")] = Path("docs"),
+    debug: _Debug = False,
+):
+    """Publish pages, notebooks, results and small checkpoints of a finished run, and show its findings in the README."""
+    with stopped_in_one_line():
+        from .reports import publishing
+
+        publishing.publish(reports, to, _say)
+    print(f"\nOpen {(to / 'index.html').resolve()}")
+
+
+@app.command()
 def train(
     recipe: Annotated[Path | None, typer.Argument(help="YAML file of settings, a mapping from name to value.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and metrics.")] = Path("trainings"),

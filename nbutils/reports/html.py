@@ -163,14 +163,29 @@ def _numbered(page, whole):
 
 
 def render_series(out, names, outcomes):
-    """Write the pages of a series, their index, and a page on how each was run.
+    """Write the pages of a series, see `series_pages`.
+
+    Returns:
+        names of the pages that an earlier run had written and that were missing or altered.
+    """
+    out, pages = Path(out), series_pages(out, names, outcomes)
+    stood = {f"{name}.html" for name in names if outcomes[name]["cached"]} & set(pages)
+    stood |= {"index.html", "status.html"} if stood else set()
+    damaged = [page for page in pages if page in stood and not _whole(out / page)]
+    for page, text in pages.items():
+        write_text(out / page, text)
+    return damaged
+
+
+def series_pages(out, names, outcomes):
+    """The pages of a series, their index, and a page on how each was run.
 
     Args:
-        out: folder with the executed notebooks.
+        out: folder with the executed notebooks and their results.
         names: notebooks in order.
         outcomes: dict from name to a dict with status, seconds, cached, error.
     Returns:
-        names of the pages that an earlier run had written and that were missing or altered.
+        dict from file name to text, which ends with its own digest.
     """
     out = Path(out)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES / "report"), autoescape=True)
@@ -188,12 +203,7 @@ def render_series(out, names, outcomes):
     cards += [{"name": name, "title": name, "abstract": "", "findings": [], "picture": None, "facts": {}} for name in names if name not in there]
     for page in ("index", "status"):
         pages[f"{page}.html"] = environment.get_template(f"{page}_page.html.j2").render(cards=cards, outcomes=outcomes, pages=pages)
-    stood = {f"{name}.html" for name in there if outcomes[name]["cached"]}
-    stood |= {"index.html", "status.html"} if stood else set()
-    damaged = [page for page in pages if page in stood and not _whole(out / page)]
-    for page, text in pages.items():
-        write_text(out / page, f"{text}{_SEAL}{_digest(text.encode())} -->\n")
-    return damaged
+    return {page: f"{text}{_SEAL}{_digest(text.encode())} -->\n" for page, text in pages.items()}
 
 
 def _whole(path):
@@ -206,10 +216,15 @@ def _digest(content):
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
+def key_figure(notebook):
+    """The HTML of the figure that is named "key"; empty without one."""
+    shown = (output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", ()))
+    return next((text for text in shown if 'data-name="key"' in text), "")
+
+
 def key_picture(notebook):
     """The picture of the figure that is named "key": its address and kind; None without one. Of animations the first, whose last frame is shown."""
-    shown = (output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", ()))
-    key = next((text for text in shown if 'data-name="key"' in text), "")
+    key = key_figure(notebook)
     for kind, pattern in (("frames", r'class="strip".*?<img src="([^"]*)"'), ("chart", r'<img class="chart".*?src="([^"]*)"'), ("picture", r'<img src="([^"]*)"')):
         if found := re.search(pattern, key, re.DOTALL):
             return {"address": found[1], "kind": kind}

@@ -31,6 +31,7 @@ _LEAST = {
 }  # fmt: skip
 _CHOICES = {
     "kind": KINDS, "merger": MERGERS, "loss": tuple(LOSSES), "weighting": WEIGHTINGS, "mask": MASKS, "schedule": SCHEDULES, "precision": PRECISIONS,
+    "checkpoint": ("trained", "published"),
 }  # fmt: skip
 
 
@@ -57,7 +58,11 @@ def declared(path):
     Raises:
         ParameterError: no such cell, or something in it that is not `name = literal`.
     """
-    notebook = nbformat.read(path, as_version=4)
+    return literals(nbformat.read(path, as_version=4), path)
+
+
+def literals(notebook, path):
+    """What `declared` gives, of a notebook that was read from `path`, the name for messages."""
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
     if len(cells) != 1:
         raise ParameterError(f"{path}: {len(cells)} cells are tagged 'parameters'; expected one")

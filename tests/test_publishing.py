@@ -1,0 +1,540 @@
+"""A finished run is published whole or not at all, holds nothing of one machine, and its small checkpoints predict what the large ones do."""
+
+import io
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from nbformat.v4 import new_output
+from PIL import Image
+from test_faults import COMMAND
+from test_reports import notebook
+from typer.testing import CliRunner
+
+from nbutils import checkpoints, digit_models
+from nbutils.cli import app
+from nbutils.data import digits, scenes
+from nbutils.nade import masks
+from nbutils.nade.losses import cross_entropy
+from nbutils.pixelrnn.models import pixel_nll
+from nbutils.reports import execution, leaks, parameters, publishing, records, runner
+
+ROOT = Path(__file__).parents[1]
+FILLS = """import os
+import numpy as np
+from nbutils import inpainting
+from nbutils.data import sources
+from nbutils.nade.objective import InpaintingTask
+from nbutils.reports import animation, figures, results
+from nbutils.training import TrainingSettings
+
+splits = sources.load("scenes", image_size=16, num_train=40, num_valid=8, seed=0)
+seen, held_out = inpainting.encode(splits)
+settings = TrainingSettings(steps=steps, batch_size=4, learning_rate=0.01, validate_every=steps)
+config = dict(image_size=16, width=8, layers=2, kind="dilated_residual", readout=8, embedding_size=8, reader_size=8, reader_kernel=3)
+task = InpaintingTask(pictures=seen, held_out=held_out, hole_size=8)
+model, run = inpainting.fit("inpainter", splits, f"{reports}/checkpoints/01_fills", config=config, task=task, settings=settings)
+frames = [np.random.default_rng(number).integers(0, 256, (3, 3, 16, 16)) for number in range(2)]
+animation.animations([animation.cell(part, None, "", f"Hole {number} being filled") for number, part in enumerate(frames)], "Two.", name="key")
+results.save(reports, "01_fills", {"bits": run.metrics[-1]["valid_bits"], "checkpoint": os.path.relpath(run.checkpoint, reports)},
+             [results.finding("It takes *some* [bits].", "figure-key", "bits"), results.finding("A second finding.", "figure-key", "bits")])"""
+READS = """import os
+from pathlib import Path
+import numpy as np
+from nbutils import digit_models
+from nbutils.reports import figures, results
+from nbutils.training import TrainingSettings
+
+before = results.load(reports, "01_fills")
+settings = TrainingSettings(steps=steps, batch_size=8, learning_rate=0.1, validate_every=1, keep_best=True)
+data = dict(source="embedded", image_size=8, num_train=60, num_valid=20, num_test=20)
+job = digit_models.Job(name="GRU", model="predictor", config=dict(cell="gru", hidden_size=8), data=data, settings=settings, num_scored=20)
+run = digit_models.fit(job, f"{reports}/checkpoints/02_reads")
+np.save(Path(reports) / "filled.npy", np.zeros((2, 2)))
+figures.say("Saved beside this page: `filled.npy`.")
+figures.table([{"loss": run.metrics[-1]["valid_loss"]}], "One row.", name="losses")
+results.save(reports, "02_reads", {"loss": run.metrics[-1]["valid_loss"], "checkpoints": {"GRU": os.path.relpath(run.checkpoint, reports)}},
+             [results.finding("It reads.", "table-losses", "loss")])"""
+README = f"# A project\n\nFirst.\n\n{publishing.front_page.BEGIN}\n{publishing.front_page.END}\n\nLast.\n"
+
+
+def git(repository, *arguments):
+    subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@b.example", *arguments], cwd=repository, check=True, capture_output=True)
+
+
+def clone(folder):
+    """A repository with this package and two notebooks, of which one fills holes and one reads digits."""
+    shutil.copytree(ROOT / "nbutils", folder / "nbutils", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / ".gitignore", folder)
+    (folder / "notebooks" / "profiles").mkdir(parents=True)
+    (folder / "notebooks" / "profiles" / "quick.yaml").write_text("{}")
+    (folder / "notebooks" / "profiles" / "tiny.yaml").write_text("01_fills: {steps: 2}\n02_reads: {steps: 2}\n")
+    notebook(folder / "notebooks", "01_fills", FILLS)
+    notebook(folder / "notebooks", "02_reads", READS, needs=["01_fills"])
+    (folder / "README.md").write_text(README)
+    (folder / "docs").mkdir()
+    (folder / "docs" / "scaling.md").write_text("How to scale.\n")
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "All")
+
+
+def run_in(repository, out, *arguments):
+    environment = os.environ | {"PYTHONPATH": str(repository)}
+    command = [sys.executable, "-m", "nbutils", "run", "--profile", "tiny", "--out", str(out), *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=repository)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A repository, and a run of its notebooks far from it."""
+    repository = tmp_path_factory.mktemp("repository")
+    clone(repository)
+    reports = tmp_path_factory.mktemp("machine") / "of-somebody" / "reports"
+    run_in(repository, reports)
+    return repository, reports
+
+
+@pytest.fixture
+def place(finished, tmp_path, monkeypatch):
+    """Copies of both: the repository's folder, into which `docs` shall come, and the reports."""
+    repository, reports = tmp_path / "repository", tmp_path / "reports"
+    shutil.copytree(finished[0], repository)
+    shutil.copytree(finished[1], reports)
+    monkeypatch.setattr(parameters, "NOTEBOOKS", repository / "notebooks")
+    return repository, reports
+
+
+def publish(place):
+    repository, reports = place
+    return CliRunner().invoke(app, ["publish", str(reports), "--to", str(repository / "docs")])
+
+
+def published(place):
+    result = publish(place)
+    assert result.exit_code == 0, result.output
+    return tree(place[0])
+
+
+def tree(folder):
+    """What is in a folder, without git's own: dict from name to bytes."""
+    every = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()}
+    return {name: content for name, content in every.items() if not name.startswith((".git/", "nbutils/")) and name != "docs/.lock"}
+
+
+def rewritten(reports, name, change=lambda book: None, sidecar=None, status="done"):
+    """A run whose notebook came out otherwise, as the run itself would have kept and rendered it."""
+    record = records.recorded(reports, name)
+    book = nbformat.read(reports / f"{name}.ipynb", as_version=4)
+    change(book)
+    outcome = execution.Outcome(name, status, record.outcome.seconds, error="" if status == "done" else "KeyError: 'x'")
+    content = json.dumps(sidecar).encode() if sidecar else (reports / f"{name}.json").read_bytes()
+    records.keep(reports, record.key, execution.Execution(outcome, (nbformat.writes(book) + "\n").encode(), content))
+    runner.render(reports, {}, print)
+
+
+def say(text):
+    """A change of a notebook: a cell also prints `text`."""
+    return lambda book: book.cells[-1].outputs.append(new_output("stream", name="stdout", text=text))
+
+
+def test_what_is_published_is_what_was_run(place):
+    repository, reports = place
+    files = published(place)
+    for suffix in ("html", "ipynb", "json"):
+        names = [f"{name}.{suffix}" for name in ("01_fills", "02_reads")] + ["index.html", "status.html"] * (suffix == "html")
+        assert all(files[f"docs/{name}"] == (reports / name).read_bytes() for name in names)
+    assert files["docs/filled.npy"] == (reports / "filled.npy").read_bytes()
+    assert files["docs/scaling.md"] == b"How to scale.\n"
+    manifest = json.loads(files["docs/published.json"])
+    assert {f"docs/{name}" for name in manifest["files"]} == {name for name in files if name.startswith("docs/")} - {"docs/published.json", "docs/scaling.md"}
+    for name, entry in manifest["files"].items():
+        assert entry == {"digest": records.content_digest(files[f"docs/{name}"]), "bytes": len(files[f"docs/{name}"])}
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, capture_output=True, text=True).stdout
+    assert (manifest["profile"], manifest["settings"], manifest["versions"]) == ("tiny", {}, checkpoints.versions())
+    assert head.startswith(manifest["commit"])
+    assert len(manifest["commit"]) >= 7
+    assert set(manifest["notebooks"]) == {"01_fills", "02_reads"}
+
+
+def test_a_run_tells_nothing_of_the_machine(finished):
+    repository, reports = finished
+    for path in [*reports.glob("*.html"), *reports.glob("*.ipynb"), *reports.glob("*.json")]:
+        text = path.read_text()
+        assert "of-somebody" not in text
+        assert str(repository) not in text
+    assert 'reports = "../reports"' in (reports / "01_fills.ipynb").read_text().replace('\\"', '"')
+
+
+def test_other_settings_than_the_profile_s_are_told(place):
+    rewritten(place[1], "01_fills", lambda book: book.metadata.nbutils.parameters.update(steps=5))
+    published(place)
+    manifest = json.loads((place[0] / "docs" / "published.json").read_text())
+    assert (manifest["profile"], manifest["settings"]) == ("tiny", {"01_fills": {"steps": 5}})
+
+
+def test_twice_gives_the_same_bytes_and_touches_nothing(place):
+    first = published(place)
+    stamps = {path: path.stat().st_mtime_ns for path in (place[0] / "docs").rglob("*") if path.is_file() and path.name != ".lock"}
+    again = publish(place)
+    assert "nothing changed" in again.output
+    assert tree(place[0]) == first
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    shutil.rmtree(place[0] / "docs")  # and elsewhere too
+    del first["docs/scaling.md"]
+    assert published(place) == first
+
+
+def of_digits(path):
+    """What pixels cost under a model of digits, nats."""
+    pixels = digits.binarise(digits.load("embedded", image_size=8, num_train=60, num_valid=20, num_test=20).test)
+    with torch.no_grad():
+        return pixel_nll(digit_models.load(path), pixels)
+
+
+def of_scenes(path):
+    """What hidden variables cost under a model of pictures, nats."""
+    model, vocabulary = checkpoints.load_inpainter(path)
+    image = torch.stack([torch.from_numpy(scenes.draw(index, size=16)) for index in range(4)]).long()
+    known = masks.square(image.shape, size=8, central=True)
+    with torch.no_grad():
+        return cross_entropy(model(image, known, *vocabulary.encode([["A red ball."]] * 4)), image)[~known]
+
+
+@pytest.mark.parametrize(("name", "model", "predictions"), [("01_fills", None, of_scenes), ("02_reads", "GRU", of_digits)])
+def test_a_published_checkpoint_predicts_what_the_whole_one_does(place, name, model, predictions):
+    published(place)
+    small = publishing.published(name, model)
+    large = place[1] / small.relative_to(place[0] / "docs")  # at the same place
+    assert small.stat().st_size < large.stat().st_size / 3
+    tensors, description = checkpoints.load(small)
+    _, whole = checkpoints.load(large)
+    assert all(key.startswith("model.") and tensor.dtype != torch.float32 for key, tensor in tensors.items())
+    assert description["progress"]["metrics"] == whole["progress"]["metrics"][-1:]
+    assert description["progress"]["step"] == 2
+    for key in ("config", "model", "data", "settings", "versions"):
+        assert description[key] == whole[key]
+    assert description["made_from"] == whole["digest"]
+    rounded, exact = predictions(small), predictions(large)
+    assert not torch.equal(rounded, exact)
+    torch.testing.assert_close(rounded, exact, atol=0.01, rtol=0.005)  # nats; weights have eleven binary digits
+
+
+def test_a_model_is_found_by_the_name_of_its_notebook(place, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"docs: nothing is published there yet; `nbutils publish`"):
+        publishing.published("01_fills")
+    published(place)
+    saved = json.loads((place[1] / "02_reads.json").read_text())
+    assert publishing.published("02_reads", "GRU") == place[0] / "docs" / saved["checkpoints"]["GRU"]
+    with pytest.raises(ValueError, match="model: 'LSTM'; expected what 02_reads has published: GRU"):
+        publishing.published("02_reads", "LSTM")
+    monkeypatch.setattr(parameters, "NOTEBOOKS", place[0] / "site-packages" / "notebooks")
+    with pytest.raises(FileNotFoundError, match="installed without its repository, where the published models are; clone it"):
+        publishing.published("01_fills")
+
+
+def test_the_readme_shows_what_was_found(place):
+    result = publish(place)
+    readme = (place[0] / "README.md").read_text()
+    before, shown, after = re.split("<!-- /?published -->", readme)
+    assert before + after == "# A project\n\nFirst.\n\n\n\nLast.\n"
+    assert "It takes \\*some\\* \\[bits\\]. ([report 01](docs/01_fills.html#figure-key))" in shown
+    assert "It reads." in shown
+    assert "A second finding" not in shown
+    assert "1: Hole 0 being filled 2: Hole 1 being filled](docs/animation.gif)" in shown
+    for link in re.findall(r"\]\(([^) #]*)", shown):
+        assert (place[0] / link).exists()
+    with Image.open(io.BytesIO((place[0] / "docs" / "animation.gif").read_bytes())) as image:
+        assert (image.n_frames, image.size) == (3, (328, 160))
+    assert "the published findings stand there" in result.output
+    (place[0] / "README.md").write_text(readme.replace("It reads.", "It read once.").replace("Last.", "The very last."))
+    assert published(place)["README.md"].decode() == readme.replace("Last.", "The very last.")
+
+
+def test_a_readme_without_markers_is_left_as_it_is(place):
+    (place[0] / "README.md").write_text("Nothing.\n")
+    result = publish(place)
+    assert result.exit_code == 0
+    assert "left as it is" in result.output
+    assert (place[0] / "README.md").read_text() == "Nothing.\n"
+
+
+def another_run(reports):
+    """The run of a later day: another page, and a model less."""
+    sidecar = json.loads((reports / "02_reads.json").read_text())
+    (reports / "filled.npy").unlink()
+    rewritten(reports, "02_reads", say("later"), {key: value for key, value in sidecar.items() if key != "checkpoints"})
+
+
+def test_what_is_no_longer_part_is_removed_and_what_is_others_stays(place):
+    before = published(place)
+    note = place[0] / "docs" / "checkpoints" / "note.md"
+    note.write_text("Mine.")
+    another_run(place[1])
+    after = published(place)
+    assert not any("02_reads" in name or name.endswith("npy") for name in set(before) - set(after) if "checkpoints" not in name and "npy" not in name)
+    assert sorted(name.split("/")[1] for name in set(before) - set(after)) == ["checkpoints", "filled.npy"]
+    assert not (place[0] / "docs" / "checkpoints" / "02_reads").exists()
+    assert note.read_text() == "Mine."
+    assert after["docs/scaling.md"] == before["docs/scaling.md"]
+
+
+def killed_at(place, number):
+    """Publish in a process that is killed at its n-th renaming; whether it came to that."""
+
+    def work():
+        rename, count = os.replace, 0
+
+        def replace(source, target):
+            nonlocal count
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            rename(source, target)
+
+        os.replace = replace
+        publishing.publish(place[1], place[0] / "docs", lambda line: None)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+def test_killed_at_any_moment_the_next_call_makes_it_whole(place, tmp_path):
+    first = published(place)
+    another_run(place[1])
+    wanted = published(place)
+    number = 1
+    while True:
+        for name in set(wanted) | set(first):  # back to the first publication
+            (place[0] / name).unlink(missing_ok=True)
+        for name, content in first.items():
+            (place[0] / name).parent.mkdir(parents=True, exist_ok=True)
+            (place[0] / name).write_bytes(content)
+        if not killed_at(place, number):
+            break
+        assert set(first) <= set(tree(place[0])) | {"docs/filled.npy", *(name for name in first if "checkpoints/02" in name)}
+        assert published(place) == wanted
+        assert not (place[0] / "docs" / ".publishing").exists()
+        number += 1
+    assert number > 6  # names, pages, results, manifest, README
+    assert tree(place[0]) == wanted
+
+
+def test_killed_and_then_published_from_another_run(place):
+    first_run = place[1].with_name("first")
+    shutil.copytree(place[1], first_run)
+    another_run(place[1])
+    wanted = published(place)
+    shutil.rmtree(place[0] / "docs")
+    assert killed_at((place[0], first_run), 4)  # some files of a run that is not published after all
+    assert "docs/published.json" not in tree(place[0])
+    del wanted["docs/scaling.md"]
+    assert published(place) == wanted
+
+
+MACHINES = ["/home/somebody/data", "see /tmp/x/y.py:3", "file:///data", r"C:\Users\somebody", "../../elsewhere", "10.1.2.3", "node7.cluster.internal", socket.gethostname()]
+NO_MACHINES = ["and/or", "a / b", "https://example.org/a/b", "1/2", "</td></tr>", "f'{reports}/checkpoints/04'", "../reports", "127.0.0.1", "version 2.13.0", "A" * 200 + "/ab/cd"]
+
+
+@pytest.mark.parametrize("text", MACHINES)
+def test_a_place_or_name_of_a_machine_is_found(text):
+    assert leaks.of_machine(json.dumps({"a": [1, text]}).encode())
+    assert leaks.of_machine(json.dumps({text: 1}).encode())
+
+
+@pytest.mark.parametrize("text", NO_MACHINES)
+def test_what_is_no_place_of_a_machine_is_let_through(text):
+    assert not leaks.of_machine(json.dumps({"a": [1, text]}).encode())
+
+
+def test_a_machine_with_an_ordinary_name_does_not_stop_its_reports():
+    name = socket.gethostname()
+    assert not leaks.of_machine(json.dumps([f"The {name}."]).encode(), f"We speak of the {name} anyway.")
+    assert leaks.of_machine(json.dumps([f"The {name}."]).encode(), f"We speak of {name}ers.")
+
+
+def no_run(repository, reports):
+    shutil.rmtree(reports)
+    reports.mkdir()
+    return "is not the folder of a run; give the folder that `nbutils run` wrote to"
+
+
+def one_failed(repository, reports):
+    rewritten(reports, "02_reads", status="failed")
+    return "02_reads: failed, KeyError: 'x'; only a run with every notebook done is published"
+
+
+def one_not_run(repository, reports):
+    notebook(repository / "notebooks", "03_new", "1 + 1")
+    return "03_new: not run; only a run with every notebook done is published"
+
+
+def damaged_results(repository, reports):
+    (reports / "01_fills.json").write_text("{}")
+    return "01_fills: 01_fills.json is not as it was written; run it again"
+
+
+def page_altered(repository, reports):
+    (reports / "01_fills.html").write_text((reports / "01_fills.html").read_text().replace("An abstract", "A boast"))
+    return "01_fills.html: is missing, or not what this version makes of its notebook"
+
+
+def page_of_an_earlier_run(repository, reports):
+    """As a run leaves it that was killed before it rendered."""
+    old = (reports / "01_fills.html").read_bytes()
+    rewritten(reports, "01_fills", say("newer"))
+    (reports / "01_fills.html").write_bytes(old)
+    return "01_fills.html: is missing, or not what this version makes of its notebook"
+
+
+def uncommitted(repository, reports):
+    rewritten(reports, "01_fills", lambda book: book.metadata.nbutils.update(commit="abc1234-dirty"))
+    return "01_fills: was made by abc1234-dirty; commit the changes and run the series again"
+
+
+def place_in_a_notebook(repository, reports):
+    rewritten(reports, "01_fills", say("/usr/lib/python3.11/site.py:3: UserWarning"))
+    return "01_fills.ipynb: holds '/usr/lib/python3.11/site.py', a place or a name of one machine"
+
+
+def place_in_results(repository, reports):
+    rewritten(reports, "02_reads", sidecar=json.loads((reports / "02_reads.json").read_text()) | {"where": "/home/somebody/data"})
+    return "02_reads.json: holds '/home/somebody/data', a place or a name of one machine"
+
+
+def host_in_claims(repository, reports):
+    (reports / "claims.json").write_text(json.dumps([{"id": "A01", "measured": f"on {socket.gethostname()}"}]))
+    return f"claims.json: holds {socket.gethostname()!r}, a place or a name of one machine"
+
+
+def broken_claims(repository, reports):
+    (reports / "claims.json").write_text("[{")
+    return "claims.json: is not JSON"
+
+
+def checkpoint_missing(repository, reports):
+    shutil.rmtree(reports / "checkpoints" / "01_fills")
+    return "checkpoint.safetensors: no such checkpoint; run the notebook that trains it first"
+
+
+def checkpoint_cut(repository, reports):
+    (path,) = (reports / "checkpoints" / "01_fills").rglob("checkpoint.safetensors")
+    path.write_bytes(path.read_bytes()[:-100])
+    return "checkpoint.safetensors: not a checkpoint, or cut short"
+
+
+def foreign_file(repository, reports):
+    (repository / "docs" / "index.html").write_text("Mine.")
+    return "docs/index.html: was not published by `nbutils publish` and would be lost"
+
+
+def foreign_folder(repository, reports):
+    (repository / "docs" / "checkpoints").symlink_to(reports)
+    return "docs/checkpoints: is not a folder of its own"
+
+
+def foreign_manifest(repository, reports):
+    (repository / "docs" / "published.json").write_text('{"files": {"../README.md": {}}}')
+    return "docs/published.json: is not the record of a publication"
+
+
+def markers_twice(repository, reports):
+    (repository / "README.md").write_text(README + README)
+    return "README.md: has not just one <!-- published --> and after it one <!-- /published -->; correct them"
+
+
+def too_much_in_all(repository, reports):
+    with open(repository / "docs" / "film", "wb") as file:
+        file.truncate(40_000_000)
+    return "and may have 40, of which others' files take 40.0"
+
+
+REFUSED = (
+    no_run, one_failed, one_not_run, damaged_results, page_altered, page_of_an_earlier_run, uncommitted, place_in_a_notebook, place_in_results, host_in_claims,
+    broken_claims, checkpoint_missing, checkpoint_cut, foreign_file, foreign_folder, foreign_manifest, markers_twice, too_much_in_all,
+)  # fmt: skip
+
+
+def refused(place, message):
+    before = tree(place[0])
+    result = publish(place)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.output.count("\n") == 1
+    assert tree(place[0]) == before
+    assert not (place[0] / "docs" / ".lock").exists()
+
+
+@pytest.mark.parametrize("harm", REFUSED, ids=lambda harm: harm.__name__)
+def test_what_must_not_be_published_is_one_line_and_nothing_is_written(place, harm):
+    refused(place, harm(*place))
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [("LARGEST_PAGE", "01_fills.html: has 0.0 MB, and a page may have 0"), ("LARGEST_CHECKPOINTS", "checkpoints: have 0.1 MB in half precision, and may have 0")],
+)
+def test_pages_and_checkpoints_that_are_too_large_are_refused(place, monkeypatch, limit, message):
+    assert (publishing.LARGEST, publishing.LARGEST_PAGE, publishing.LARGEST_CHECKPOINTS) == (40_000_000, 12_000_000, 15_000_000)
+    monkeypatch.setattr(publishing, limit, 1000)
+    refused(place, message)
+
+
+FULL = """mount -t tmpfs -o size=2m tmpfs "$2/docs"
+"$0" -c "$1" "$2/notebooks" publish "$3" --to "$2/docs" > "$4/first" 2>&1; cp -r "$2/docs" "$4/before"
+head -c 10m /dev/zero > "$2/docs/filler"
+"$0" -c "$1" "$2/notebooks" publish "$4/later" --to "$2/docs" > "$4/output" 2> "$4/errors"; echo $? > "$4/code"
+rm "$2/docs/filler"; cp -r "$2/docs" "$4/after"
+exec "$0" -c "$1" "$2/notebooks" publish "$4/later" --to "$2/docs"
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_what_was_published_whole(place, tmp_path):
+    notes = tmp_path / "notes"
+    shutil.copytree(place[1], notes / "later")
+    rewritten(notes / "later", "02_reads", say("later"))
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", FULL, sys.executable, COMMAND, *place, notes]
+    last = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert "2 reports" in (notes / "first").read_text()
+    assert (notes / "code").read_text() == "2\n"
+    assert (notes / "errors").read_text().startswith("error: [Errno 28] ")
+    assert "docs cannot be written (No space left on device); what was published is whole" in (notes / "errors").read_text()
+    assert (notes / "errors").read_text().count("\n") == 1
+    assert tree(notes / "after") == tree(notes / "before")
+    assert last.returncode == 0, last.stderr
+
+
+@pytest.mark.slow
+def test_committed_later_what_was_run_gets_its_commit_and_is_not_run_again(finished, tmp_path):
+    repository, reports = tmp_path / "repository", tmp_path / "reports"
+    shutil.copytree(finished[0], repository)
+    (repository / "notebooks" / "02_reads.ipynb").unlink()
+    (repository / "notebooks" / "profiles" / "tiny.yaml").write_text("{}")
+    notebook(repository / "notebooks", "01_fills", "1 + 1")
+    run_in(repository, reports)
+    assert nbformat.read(reports / "01_fills.ipynb", 4).metadata.nbutils.commit.endswith("-dirty")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "More")
+    (repository / "README.md").write_text("What notebooks do not depend on.\n")
+    assert "01_fills: done, nothing changed" in run_in(repository, reports)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, capture_output=True, text=True).stdout
+    card = nbformat.read(reports / "01_fills.ipynb", 4).metadata.nbutils
+    assert head.startswith(card.commit)
+    assert f"<dd>{card.commit}</dd>" in (reports / "01_fills.html").read_text()
+    assert records.recorded(reports, "01_fills").outcome.status == "done"
