@@ -27,7 +27,7 @@ SETTINGS = {"apputils-extension/notification": '{"fetchNews": "false", "checkFor
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab, and a folder with the folder `notebooks` that it serves and with the results of report 09 in `reports`."""
+    """The address of a JupyterLab, and a folder with the folder `notebooks` that it serves and with the results of reports 05 and 09 in `reports`."""
     folder = tmp_path_factory.mktemp("lab")
     environment = os.environ | {"NBUTILS_PANELS": "1", "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
     environment |= {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")}
@@ -35,7 +35,7 @@ def lab(tmp_path_factory):
         path = folder / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True)
         path.write_text(content)
-    run = [sys.executable, "-m", "nbutils", "run", "09", "--profile", "smoke", "--out", str(folder / "reports")]
+    run = [sys.executable, "-m", "nbutils", "run", "05", "09", "--profile", "smoke", "--out", str(folder / "reports")]
     process = subprocess.run(run, env=environment, capture_output=True, text=True)
     assert process.returncode == 0, process.stdout + process.stderr
     (folder / "notebooks").mkdir()
@@ -201,3 +201,11 @@ def test_in_10_sliders_move_the_hole_and_hide_the_end_of_a_digit(opened):
     press(page, "hide from pixel", "PageDown")
     _, after = changed(continued, source)
     assert (after == 127).sum() > (before == 127).sum()
+
+
+def test_in_15_panels_open_with_the_models_of_other_reports(opened):
+    page = opened("15_play_with_models")
+    page.get_by_role("button", name="Fill in").click()
+    expect(page.get_by_text("variables filled in with")).to_be_visible(timeout=MINUTES)
+    expect(page.get_by_text("of a pixel's attention")).to_be_visible(timeout=MINUTES)
+    expect(page.get_by_text("all 16 fillings weighed")).to_be_visible(timeout=MINUTES)
