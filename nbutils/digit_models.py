@@ -1,4 +1,4 @@
-"""Trains models of digits, as many at a time as there are processor cores, each on one: what the notebooks of part B have in common."""
+"""Trains models of digits, as many at a time as there are processor cores, each on one: what the notebooks on digits have in common."""
 
 import sys
 from dataclasses import dataclass
@@ -7,15 +7,18 @@ import joblib
 import torch
 from tqdm import tqdm
 
-from . import checkpoints
+from . import checkpoints, inpainting
 from .data import digits
+from .data.captions import PADDING, UNKNOWN
 from .data.fingerprints import fingerprint
+from .nade.inpainter import Inpainter, InpainterConfig
+from .nade.objective import EncodedPictures, InpaintingTask
 from .pixelrnn.models import PixelClassifier, PixelPredictor, RecurrentConfig, WholeImageClassifier
 from .pixelrnn.objective import ClassificationTask, PredictionTask
 from .side_by_side import side_by_side
 from .training import TrainingSettings, train
 
-MODELS = ("classifier", "predictor", "whole image")
+MODELS = ("classifier", "predictor", "whole image", "Inpainter")
 _UNRELATED = ("nade/", "inpainting", "pixelrnn/inpainting", "data/", "digit_models")  # a job and its data are part of the description
 
 
@@ -25,11 +28,11 @@ class Job:
 
     Args:
         name: what tables and curves call it.
-        model: "classifier", "predictor" or "whole image".
-        config: arguments of `RecurrentConfig`, with `batch_norm` for a classifier; of `WholeImageClassifier` for that.
+        model: "classifier", "predictor", "whole image" or "Inpainter", an Orderless NADE of the whole picture.
+        config: arguments of `RecurrentConfig`, with `batch_norm` for a classifier; of `WholeImageClassifier` or `InpainterConfig` for those.
         data: arguments of `digits.load`.
         settings: TrainingSettings; its seed also draws the initial weights.
-        binary: whether a classifier reads binarised pixels; a predictor always does.
+        binary: whether a classifier reads binarised pixels; a predictor and an `Inpainter` always do.
         num_scored: pictures in a validation.
     """
 
@@ -44,6 +47,8 @@ class Job:
 
 def build(model, config):
     """A new model of the kinds that a `Job` names."""
+    if model == "Inpainter":
+        return Inpainter(InpainterConfig(**config))
     if model == "whole image":
         return WholeImageClassifier(**config)
     config = dict(config)
@@ -56,11 +61,17 @@ def fit(job, folder):
 
     Returns:
         TrainingRun; `load` reads its checkpoint.
+    Raises:
+        ValueError: a classifier, and digits without labels.
     """
     splits = digits.load(**job.data)
+    if job.model in ("classifier", "whole image") and splits.train.labels.min() < 0:
+        raise ValueError(f"digit_data: {job.data['source']!r} has no labels, which {job.name} is to learn; expected embedded, mnist or a folder of IDX files")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.settings.seed)
         model = build(job.model, job.config)
+    if job.model == "Inpainter":
+        return _fit_inpainter(job, splits, model, folder)
     read = digits.binarise if job.binary or job.model == "predictor" else digits.grey
     seen, held_out = read(splits.train), read(splits.valid)
     if job.model == "predictor":
@@ -70,6 +81,24 @@ def fit(job, folder):
     content = fingerprint(seen, splits.train.labels, held_out, splits.valid.labels)
     description = {"name": job.name, "model": job.model, "config": job.config, "data": content, "num_scored": job.num_scored}
     return train(model, task, job.settings, folder, description, unrelated=_UNRELATED)
+
+
+def _fit_inpainter(job, splits, model, folder):
+    pictures, held_out = pictures_of(splits.train), pictures_of(splits.valid[: job.num_scored])
+    task = InpaintingTask(pictures=_without_captions(pictures), held_out=_without_captions(held_out), mask="orderless", hole_size=pictures.shape[2], validation_masks=4)
+    description = {
+        "name": job.name, "model": "Inpainter", "config": vars(model.config), "vocabulary": [PADDING, UNKNOWN], "data": fingerprint(pictures, held_out), "task": task.choices,
+    }  # fmt: skip
+    return train(model, task, job.settings, folder, description, unrelated=inpainting.UNRELATED)
+
+
+def pictures_of(part):
+    """Digits as an `Inpainter` of two levels reads them: uint8 (N, 1, H, W) of 0 and 1."""
+    return digits.binarise(part).to(torch.uint8).view(len(part), 1, *part.images.shape[1:])
+
+
+def _without_captions(pictures):
+    return EncodedPictures(pictures, torch.zeros(len(pictures), 0, dtype=torch.long), torch.zeros(len(pictures), dtype=torch.long))
 
 
 def fit_all(jobs, folder):

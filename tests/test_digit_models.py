@@ -18,6 +18,7 @@ DATA = dict(source="embedded", image_size=6, num_train=40, num_valid=20)
 def jobs(steps=6):
     settings = TrainingSettings(steps=steps, batch_size=8, schedule="constant", validate_every=2, checkpoint_every=2, keep_best=True)
     kinds = {"classifier": dict(hidden_size=5, batch_norm=False), "predictor": dict(cell="lstm", hidden_size=4), "whole image": dict(hidden_size=3, num_pixels=36)}
+    kinds["Inpainter"] = dict(image_size=6, channels=1, levels=2, width=4, layers=2)
     return [digit_models.Job(name=kind, model=kind, config=config, data=DATA, settings=settings, num_scored=10) for kind, config in kinds.items()]
 
 
@@ -31,7 +32,7 @@ def one_thread():
 
 def test_jobs_side_by_side_end_as_they_do_alone_and_are_taken_up_when_finished(tmp_path, one_thread):
     models, runs = digit_models.fit_all(jobs(), tmp_path / "together")
-    assert list(models) == ["classifier", "predictor", "whole image"]
+    assert list(models) == ["classifier", "predictor", "whole image", "Inpainter"]
     for job in jobs():
         alone = digit_models.load(digit_models.fit(job, tmp_path / "alone").checkpoint)
         assert not alone.training
@@ -55,8 +56,8 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(tmp_path):
 
 
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
-    checkpoints.save(tmp_path / "other.safetensors", {"model.x": torch.zeros(1)}, {"model": "Inpainter"})
-    with pytest.raises(checkpoints.CheckpointError, match="holds a Inpainter, expected one of classifier"):
+    checkpoints.save(tmp_path / "other.safetensors", {"model.x": torch.zeros(1)}, {"model": "PixelCNN"})
+    with pytest.raises(checkpoints.CheckpointError, match="holds a PixelCNN, expected one of classifier"):
         digit_models.load(tmp_path / "other.safetensors")
 
 

@@ -135,25 +135,6 @@ def test_impossible_numbers_are_named(choices):
         digits.load("nowhere")
 
 
-def test_static_binarisation_comes_back_as_it_was_packed(tmp_path):
-    numbers = np.random.default_rng(0)
-    bits = {split: numbers.integers(0, 2, (count, 784)) for split, count in (("train", 5), ("valid", 3), ("test", 2))}
-    np.savez(tmp_path / "static.npz", **{split: np.packbits(rows.astype(bool), axis=1) for split, rows in bits.items()})
-    read = digits.read_static(tmp_path / "static.npz")
-    assert all(np.array_equal(read[split].numpy(), rows) for split, rows in bits.items())
-
-
-def test_other_files_are_not_taken_for_static_binarisation(tmp_path):
-    np.savez(tmp_path / "floats.npz", train=np.zeros((2, 98)), valid=np.zeros((2, 98)), test=np.zeros((2, 98)))
-    with pytest.raises(digits.DigitsError, match=r"train is float64 \(2, 98\); expected uint8"):
-        digits.read_static(tmp_path / "floats.npz")
-    np.savez(tmp_path / "two.npz", train=np.zeros((2, 98), np.uint8))
-    (tmp_path / "broken.npz").write_bytes((tmp_path / "two.npz").read_bytes()[:40])
-    for name in ("two.npz", "broken.npz", "none.npz"):
-        with pytest.raises(digits.DigitsError, match=name):
-            digits.read_static(tmp_path / name)
-
-
 @pytest.fixture
 def server(tmp_path):
     """A server on loopback with a folder for each of two mirrors: (folder, addresses)."""
@@ -206,7 +187,7 @@ def test_the_folder_named_by_the_environment_goes_before_the_network(tmp_path, m
 
 
 @pytest.mark.real_data
-def test_real_mnist_and_its_static_binarisation_are_the_ones_known(monkeypatch):
+def test_real_mnist_is_the_one_known(monkeypatch):
     import os
 
     root = Path(os.environ["NBUTILS_TEST_DATA"])
@@ -215,6 +196,3 @@ def test_real_mnist_and_its_static_binarisation_are_the_ones_known(monkeypatch):
     assert [hashlib.md5(idx(images)).hexdigest() for images in (train, test)] == ["6bbc9ace898e44ae57da46a324031adb", "2646ac647ad5339dbf082846283269ea"]
     splits = digits.load("mnist")
     assert [len(part) for part in (splits.train, splits.valid, splits.test)] == [55_000, 5_000, 10_000]
-    static = digits.read_static(root / "binarized_mnist.npz")
-    assert [len(static[split]) for split in ("train", "valid", "test")] == [50_000, 10_000, 10_000]
-    assert float(static["test"].mean()) == pytest.approx(0.13, abs=0.01)

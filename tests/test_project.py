@@ -69,6 +69,7 @@ def test_notebooks_keep_their_form(path):
 def test_profiles_fit_the_notebooks(profile, monkeypatch, tmp_path):
     (tmp_path / "photos64").mkdir()
     (tmp_path / "mnist").mkdir()
+    (tmp_path / "binarized_mnist.npz").touch()
     monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
     values = parameters.read_profile(profile)
     assert set(values) == {path.stem for path in NOTEBOOKS}

@@ -1,4 +1,4 @@
-"""Handwritten digits: MNIST from its four IDX files, or scikit-learn's small digits, which need no download.
+"""Handwritten digits: MNIST from its four IDX files or statically binarised, or scikit-learn's small digits, which need no download.
 
 Pictures are uint8 (N, H, W), ink bright. Models read them as sequences of pixels, row by row.
 """
@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import os
 import struct
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from . import binarized
 from .downloads import DownloadError, cache_folder, fetch
+from .errors import DigitsError
 
-SOURCES = ("embedded", "mnist")
+SOURCES = ("embedded", "mnist", "binarized")
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 # MD5 of the files as the mirrors serve them, compressed.
 FILES = {
@@ -31,13 +32,9 @@ _FILE_LIMIT = 1 << 28  # bytes, unpacked
 _HOW = "set NBUTILS_DATA to a folder that holds mnist/ with the four IDX files (plain or .gz), or connect to the network once"
 
 
-class DigitsError(ValueError):
-    """A file of digits that cannot be used or had; the message names it and says what to do."""
-
-
 @dataclass(frozen=True)
 class Digits:
-    """Pictures, uint8 (N, H, W), and their labels, int64 (N,)."""
+    """Pictures, uint8 (N, H, W), and their labels, int64 (N,), -1 where the data has none."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -65,8 +62,9 @@ def load(source, *, image_size=28, num_train=None, num_valid=None, num_test=None
 
     Args:
         source: "embedded", scikit-learn's 1,797 digits of 8 x 8 pixels and 17 levels, enlarged: 1,200 / 300 / 297, mixed; "mnist", its
-            55,000 / 5,000 / 10,000 in the order of the files (see `find_mnist`; one in twelve of the first 60,000 is held out); or the path of a folder with the four IDX files.
-        image_size: side of the pictures, pixels; they are resized with a box or a cubic filter.
+            55,000 / 5,000 / 10,000 in the order of the files (see `find_mnist`; one in twelve of the first 60,000 is held out); "binarized", MNIST
+            binarised once, without labels: 50,000 / 10,000 / 10,000 (see `binarized.find`); or the path of a folder with the four IDX files.
+        image_size: side of the pictures, pixels; they are resized with a box or a cubic filter, but the binarised ones, which have 28.
         num_train, num_valid, num_test: at most so many of each, the first; None for all.
     Returns:
         Splits.
@@ -81,8 +79,13 @@ def load(source, *, image_size=28, num_train=None, num_valid=None, num_test=None
         parts, change = (slice(0, 1200), slice(1200, 1500), slice(1500, None)), ", enlarged" if image_size > 8 else ", reduced" if image_size < 8 else ""
         where = f"scikit-learn's handwritten digits of 8 x 8 pixels{change}"
         splits = [(images[part], labels[part]) for part in parts]
+    elif source == "binarized":
+        if image_size != binarized.SIDE:
+            raise DigitsError(f"image_size: {image_size}; statically binarised MNIST has {binarized.SIDE} x {binarized.SIDE} pixels and grows or shrinks to no bits")
+        splits = [(pictures * np.uint8(255), np.full(len(pictures), -1)) for pictures in binarized.read(locate(source)).values()]
+        where = "MNIST, statically binarised by Salakhutdinov and Murray"
     else:
-        train, test = read_mnist(digits_folder(source))
+        train, test = read_mnist(locate(source))
         first = len(train[1]) - len(train[1]) // 12
         splits, where = [(train[0][:first], train[1][:first]), (train[0][first:], train[1][first:]), test], "MNIST"
     cut = zip(splits, (num_train, num_valid, num_test))
@@ -156,12 +159,14 @@ def read_mnist(folder):
     return (arrays[0], arrays[1]), (arrays[2], arrays[3])
 
 
-def digits_folder(source):
-    """The folder of the IDX files that `source` names, "mnist" or a path; see `load`."""
+def locate(source):
+    """Where digits lie that are not embedded: the folder of the IDX files, or the file of the binarised digits, that `source` names; see `load`."""
+    if source == "binarized":
+        return binarized.find()
     if source == "mnist":
         return find_mnist()
     if not Path(source).is_dir():
-        raise DigitsError(f"digit_data: {source!r}; expected {' or '.join(SOURCES)}, or an existing folder of IDX files")
+        raise DigitsError(f"digit_data: {source!r}; expected one of {', '.join(SOURCES)}, or an existing folder of IDX files")
     return Path(source)
 
 
@@ -202,27 +207,6 @@ def _fetch(folder, mirrors):
     for name, md5 in FILES.items():
         fetch([f"{mirror}{name}.gz" for mirror in mirrors], md5, folder / f"{name}.gz")
     return folder
-
-
-def read_static(path):
-    """Statically binarised MNIST (Salakhutdinov and Murray 2008), as density estimators are compared on.
-
-    Args:
-        path: .npz file with the arrays `train`, `valid` and `test`, whose rows are 784 bits packed with `numpy.packbits`.
-    Returns:
-        dict from split to float32 (N, 784) of 0 and 1.
-    Raises:
-        DigitsError: not such a file.
-    """
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            packed = {split: file[split] for split in ("train", "valid", "test")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DigitsError(f"{path}: not statically binarised MNIST ({' '.join(str(error).split())}); expected arrays train, valid and test of packed bits") from None
-    for split, rows in packed.items():
-        if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != 98:
-            raise DigitsError(f"{path}: {split} is {rows.dtype} {rows.shape}; expected uint8 (N, 98), 784 bits to a row")
-    return {split: torch.from_numpy(np.unpackbits(rows, axis=1).astype(np.float32)) for split, rows in packed.items()}
 
 
 def _embedded():

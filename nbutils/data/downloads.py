@@ -55,7 +55,7 @@ def fetch(addresses, md5, path, **patience):
 
     Args:
         addresses: where to try, in order.
-        md5: checksum of the file, hexadecimal.
+        md5: checksum of the file, hexadecimal; None for a file of which the caller checks what is in it.
         path: where to put it.
         patience: see `Resuming`.
     Returns:
@@ -71,7 +71,7 @@ def fetch(addresses, md5, path, **patience):
     with filelock.FileLock(lock := path.with_name(f".{path.name}.lock")):
         for address in addresses:
             try:
-                pooch.retrieve(address, f"md5:{md5}", fname=path.name, path=path.parent, downloader=Resuming(path, **patience))
+                pooch.retrieve(address, md5 and f"md5:{md5}", fname=path.name, path=path.parent, downloader=Resuming(path, **patience))
             except DownloadError as error:
                 said.append(f"{address}: {error}")
             except ValueError:  # pooch's, of the checksum

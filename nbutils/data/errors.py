@@ -1,8 +1,12 @@
-"""Errors of pictures and captions, told apart by who can name the file."""
+"""Errors of pictures, captions and digits, told apart by who can name the file."""
 
 
 class PhotosError(ValueError):
     """A source, a captions file, a picture or a prepared folder that cannot be used; the message names it."""
+
+
+class DigitsError(ValueError):
+    """A file of digits that cannot be used or had; the message names it and says what to do."""
 
 
 class Unusable(ValueError):

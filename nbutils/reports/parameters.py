@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from ..data.digits import digits_folder
+from ..data import digits
 from ..data.sources import photos_folder
 from ..nade.inpainter import KINDS, MERGERS
 from ..nade.losses import LOSSES, WEIGHTINGS
@@ -210,7 +210,7 @@ def check(**parameters):
     if parameters.get("data", "scenes") != "scenes":
         photos_folder(parameters["data"])
     if parameters.get("digit_data", "embedded") != "embedded":
-        digits_folder(parameters["digit_data"])
+        digits.locate(parameters["digit_data"])
 
 
 def _typed(notebook, name, value, default):

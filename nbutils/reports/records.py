@@ -11,7 +11,7 @@ import nbformat
 from filelock import FileLock, Timeout
 
 from .. import checkpoints
-from ..data.digits import digits_folder
+from ..data import digits
 from ..data.sources import photos_folder
 from ..files import write_json, written_whole
 from . import parameters
@@ -69,9 +69,9 @@ def cache_key(path, values, code, upstream):
     notebook = parameters.source(path)
     cells = [(cell.cell_type, cell.source) for cell in notebook.cells] if notebook else []
     compared = Path(values["compare_with"]) / f"{path.stem}.json" if values.get("compare_with") else None
-    folders = [photos_folder(values["data"])] if values.get("data", "scenes") != "scenes" else []
-    folders += [digits_folder(values["digit_data"])] if values.get("digit_data", "embedded") != "embedded" else []
-    files = [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for folder in folders for p in sorted(folder.rglob("*"))]
+    places = [photos_folder(values["data"])] if values.get("data", "scenes") != "scenes" else []
+    places += [digits.locate(values["digit_data"])] if values.get("digit_data", "embedded") != "embedded" else []
+    files = [(str(p.relative_to(place)), p.stat().st_size, p.stat().st_mtime_ns) for place in places for p in ([place] if place.is_file() else sorted(place.rglob("*")))]
     content = json.dumps([cells, values, code, checkpoints.versions(), files, compared.read_text(encoding="utf-8") if compared else None, upstream], sort_keys=True)
     return content_digest(content.encode())
 
