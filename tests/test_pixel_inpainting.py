@@ -125,3 +125,62 @@ def test_bad_positions_and_models_in_training_are_refused():
             inpainting.filling_nlls(model, pixels, torch.tensor(missing))
     with pytest.raises(ValueError, match="training mode"):
         inpainting.filling_nlls(model.train(), pixels, torch.tensor([[1], [2]]))
+
+
+def hidden_at(pixels, positions):
+    known = torch.ones_like(pixels, dtype=torch.bool)
+    known[:, positions] = False
+    return known
+
+
+def test_many_particles_fill_a_hole_as_the_exact_posterior_does():
+    model, pixels, missing = predictor(), pictures(2, 12, seed=3), torch.tensor([[2, 3, 7], [2, 3, 7]])
+    nll = inpainting.filling_nlls(model, pixels, missing)
+    known = hidden_at(pixels, [2, 3, 7])
+    found = inpainting.sample_around(model, pixels, known, num_particles=20_000, generator=torch.Generator().manual_seed(0))
+    assert found.pixels.shape == (20_000, 2, 12)
+    assert (found.pixels == pixels)[..., known[0]].all()
+    code = (found.pixels.gather(2, missing.expand(20_000, -1, -1)) @ pixels.new_tensor([4, 2, 1])).long()
+    shares = torch.nn.functional.one_hot(code, 8).double().mean(0)
+    assert (shares - torch.softmax(-nll, 1)).abs().max() < 0.015
+    assert torch.allclose(found.log_evidence, torch.logsumexp(-nll, 1), atol=0.02)
+
+
+def test_the_evidence_of_few_particles_is_right_on_average():
+    model, picture = predictor(), pictures(1, 10, seed=5)
+    exact = torch.logsumexp(-inpainting.filling_nlls(model, picture, torch.tensor([[1, 2, 5]])), 1)
+    many = picture.expand(20_000, -1)
+    log_evidence = inpainting.sample_around(model, many, hidden_at(many, [1, 2, 5]), num_particles=3, generator=torch.Generator().manual_seed(0)).log_evidence
+    ratio = (log_evidence - exact).exp()
+    assert abs(float(ratio.mean()) - 1) < 4 * float(ratio.std()) / 20_000**0.5
+    assert float(ratio.std()) > 0.01
+    assert float(ratio.log().mean()) < 0
+
+
+def test_one_particle_ignores_what_comes_after_it():
+    model, picture = predictor(), pictures(1, 9, seed=1)
+    first, count = 3, 30_000
+    many = picture.expand(count, -1)
+    alone = inpainting.sample_around(model, many, hidden_at(many, [first]), num_particles=1, generator=torch.Generator().manual_seed(0))
+    forwards = inpainting.sample_next(model, picture, first, 1, num_samples=2, generator=torch.Generator()).probabilities[0, 0, 0]
+    assert float(alone.pixels[0, :, first].mean()) == pytest.approx(float(forwards), abs=0.012)
+    with torch.no_grad():
+        nll = pixel_nll(model, alone.pixels[0, :2])
+    assert torch.allclose(-alone.log_evidence[:2], nll.sum(1) - nll[:, first])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"known": torch.ones(1, 6, dtype=torch.bool)}, "expected bool .1, 6., False at one pixel at least"),
+        ({"known": torch.zeros(1, 5, dtype=torch.bool)}, "known: torch.bool of shape .1, 5."),
+        ({"known": torch.zeros(1, 6)}, "known: torch.float32"),
+        ({"num_particles": 0}, "num_particles: 0"),
+    ],
+)
+def test_holes_and_particles_that_make_no_sense_are_refused(change, message):
+    arguments = {"pixels": pictures(1, 6), "known": torch.zeros(1, 6, dtype=torch.bool), "num_particles": 2} | change
+    with pytest.raises(ValueError, match=message):
+        inpainting.sample_around(predictor(), **arguments, generator=torch.Generator())
+    with pytest.raises(ValueError, match="training mode"):
+        inpainting.sample_around(predictor().train(), pictures(1, 6), torch.zeros(1, 6, dtype=torch.bool), num_particles=2, generator=torch.Generator())

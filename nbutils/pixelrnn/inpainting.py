@@ -1,9 +1,10 @@
-"""Filling in pixels with a `PixelPredictor`: samples of what comes next, and the exact distribution over fillings of a patch anywhere.
+"""Filling in pixels with a `PixelPredictor`: samples of what comes next or lies between, and the exact distribution over fillings of a patch anywhere.
 
 Hidden states are carried from pixel to pixel. Pictures that begin alike, be they candidates for one hole or different digits under the same
 blank rows, are read once as far as they are alike.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,71 @@ def sample_next(model, pixels, first, count, *, num_samples, generator):
             logits = logits[:, 0]
     shape = (num_samples, len(pixels), count)
     return Continuation(torch.stack(values, 1).view(shape), torch.stack(probabilities, 1).view(shape))
+
+
+@dataclass(frozen=True)
+class Surrounded:
+    """Fillings given what is known before and after them: `pixels`, float (S, N, T), equally good, some of them the same; `log_evidence`, float64
+    (N,), nats, the logarithm of an unbiased estimate of the probability of what is known; on average the logarithm is too low."""
+
+    pixels: torch.Tensor
+    log_evidence: torch.Tensor
+
+
+@torch.no_grad()
+def sample_around(model, pixels, known, *, num_particles, generator):
+    """Fill in pixels anywhere by a particle filter (Gordon, Salmond, Smith 1993).
+
+    Hidden pixels are sampled forwards, which knows nothing of what comes later. Each known pixel then weighs the samples by how probable they
+    make it, and once the weights have become uneven the samples are drawn again by them. With ever more particles the fillings come to be
+    those of p(hidden | known); a single particle is forward sampling that ignores whatever comes after a hole.
+
+    Args:
+        model: PixelPredictor in evaluation mode.
+        pixels: float (N, T) of 0 and 1; the hidden ones are not looked at.
+        known: bool (N, T).
+        num_particles: samples side by side for each picture, S.
+        generator: torch.Generator.
+    Returns:
+        Surrounded.
+    Raises:
+        ValueError: shapes that differ, no particle, nothing hidden, or a model in training mode.
+    """
+    _check(model)
+    if known.shape != pixels.shape or known.dtype != torch.bool or known.all():
+        raise ValueError(f"known: {known.dtype} of shape {tuple(known.shape)}; expected bool {tuple(pixels.shape)}, False at one pixel at least")
+    if num_particles < 1:
+        raise ValueError(f"num_particles: {num_particles}; expected at least 1")
+    count, length = pixels.shape
+    first = int((~known).any(0).nonzero()[0, 0])
+    logits, state = _read(model, torch.cat([pixels.new_full((count, 1), START), pixels[:, :first]], 1))
+    evidence = -binary_cross_entropy_with_logits(logits[:, :-1], pixels[:, :first], reduction="none").double().sum(1)
+    rows = torch.arange(count).repeat_interleave(num_particles)  # a picture's particles side by side
+    logits, state, values = logits[rows, -1], _of_rows(state, rows), pixels[rows]
+    weight = torch.zeros(count, num_particles, dtype=torch.float64)  # logarithms
+    for time in range(first, length):
+        if time > first:
+            logits, state = model(values[:, time - 1 : time], state)
+            logits = logits[:, 0]
+        drawn = (torch.rand(len(rows), generator=generator) < logits.sigmoid()).to(values)
+        values[:, time] = torch.where(known[rows, time], values[:, time], drawn)
+        cost = binary_cross_entropy_with_logits(logits, values[:, time], reduction="none").double().view(count, num_particles)
+        weight -= torch.where(known[:, time, None], cost, 0)
+        uneven = (weight.softmax(1).square().sum(1) * num_particles > 2) | (time + 1 == length)  # worth fewer than half of the particles
+        if uneven.any():
+            evidence += torch.where(uneven, weight.logsumexp(1) - math.log(num_particles), 0)
+            chosen = _drawn_again(weight, uneven, generator)
+            values, state = values[chosen], _of_rows(state, chosen)
+            weight[uneven] = 0
+    return Surrounded(values.view(count, num_particles, length).transpose(0, 1), evidence)
+
+
+def _drawn_again(weight, which, generator):
+    """Rows, flat into (N, S), drawn by weight for the pictures `which`, at evenly spaced places of the cumulated weights; the others keep theirs."""
+    count, particles = weight.shape
+    place = (torch.rand(count, 1, generator=generator, dtype=torch.float64) + torch.arange(particles)) / particles
+    found = torch.searchsorted(weight.softmax(1).cumsum(1), place).clamp(max=particles - 1)
+    return (torch.where(which[:, None], found, torch.arange(particles)) + torch.arange(count)[:, None] * particles).flatten()
 
 
 def fillings(count):
