@@ -11,6 +11,7 @@ from . import checkpoints, inpainting
 from .data import digits
 from .data.captions import PADDING, UNKNOWN
 from .data.fingerprints import fingerprint
+from .nade import likelihood
 from .nade.inpainter import Inpainter, InpainterConfig
 from .nade.objective import EncodedPictures, InpaintingTask
 from .pixelrnn.models import PixelClassifier, PixelPredictor, RecurrentConfig, WholeImageClassifier
@@ -19,6 +20,7 @@ from .side_by_side import side_by_side
 from .training import TrainingSettings, train
 
 MODELS = ("classifier", "predictor", "whole image", "Inpainter")
+_AT_ONCE = 250  # pictures whose activations are kept together
 _UNRELATED = ("nade/", "inpainting", "pixelrnn/inpainting", "data/", "digit_models")  # a job and its data are part of the description
 
 
@@ -116,6 +118,28 @@ def fit_all(jobs, folder):
 
 def _named(job, folder):
     return job.name, fit(job, folder)
+
+
+def nll_by_order(model, pictures, orders):
+    """Exact negative log-likelihoods of whole pictures under several orders, as many at a time as there are processor cores.
+
+    Args:
+        model: `Inpainter` in evaluation mode.
+        pictures: int64 (N, C, H, W).
+        orders: list of int64 (C * H * W,), all variables in the order wanted.
+    Returns:
+        float64 (len(orders), N), nats.
+    """
+    found = torch.zeros(len(orders), len(pictures), dtype=torch.float64)
+    calls = [(model, pictures, order, number, rows) for rows in torch.arange(len(pictures)).split(_AT_ONCE) for number, order in enumerate(orders)]
+    finished = side_by_side(_in_order, calls, min(len(calls), joblib.cpu_count()))
+    for number, rows, nats in tqdm(finished, total=len(calls), desc="likelihoods", file=sys.stdout, ncols=84):
+        found[number, rows] = nats
+    return found
+
+
+def _in_order(model, pictures, order, number, rows):
+    return number, rows, likelihood.hole_nll(model, pictures[rows], torch.zeros_like(pictures[rows], dtype=torch.bool), ordering=order)
 
 
 def load(path):

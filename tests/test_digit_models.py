@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from nbutils import checkpoints, digit_models
+from nbutils.nade import likelihood
 from nbutils.training import TrainingSettings
 
 DATA = dict(source="embedded", image_size=6, num_train=40, num_valid=20)
@@ -53,6 +54,18 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(tmp_path):
         loss = torch.nn.functional.cross_entropy(model(digit_models.digits.grey(splits.valid)[:10]), splits.valid.labels[:10])
     assert float(loss) == pytest.approx(best, abs=1e-5)
     assert set(checkpoints.part(tensors, "best")) == set(checkpoints.part(tensors, "model")) == set(model.state_dict())
+
+
+def test_likelihoods_of_several_orders_are_those_of_one_after_the_other(monkeypatch):
+    torch.manual_seed(0)
+    model = digit_models.build("Inpainter", dict(image_size=4, channels=1, levels=2, width=5, layers=3)).eval()
+    pictures = digit_models.pictures_of(digit_models.digits.load("embedded", image_size=4, num_test=5).test).long()
+    orders = [torch.arange(16), torch.randperm(16), torch.randperm(16)]
+    monkeypatch.setattr(digit_models, "_AT_ONCE", 2)
+    found = digit_models.nll_by_order(model, pictures, orders)
+    one_by_one = [torch.stack([likelihood.hole_nll(model, picture[None], picture[None] < 0, ordering=order)[0] for picture in pictures]) for order in orders]
+    assert torch.allclose(found, torch.stack(one_by_one), atol=1e-5)
+    assert not torch.allclose(found[0], found[1], atol=1e-3)
 
 
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path):

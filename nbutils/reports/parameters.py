@@ -28,6 +28,7 @@ _LEAST = {
     "num_merges": 0, "merger_planes": 1, "micro_batches": 1, "checkpoint_every": 1,
     "depths": 1, "long_steps": 1, "learning_rates": 1e-12, "train_sizes": 2, "timed_size": 8, "timed_width": 1, "num_rounds": 2, "num_repeats": 1,
     "num_trials": 1, "budget": 1, "max_work": 1, "num_processes": 1,
+    "gru_steps": 1, "gru_batch_size": 1, "gru_learning_rate": 1e-12, "num_exact": 2, "num_compared": 2, "num_particles": 1, "patch_size": 1,
 }  # fmt: skip
 _CHOICES = {
     "kind": KINDS, "merger": MERGERS, "loss": tuple(LOSSES), "weighting": WEIGHTINGS, "mask": MASKS, "schedule": SCHEDULES, "precision": PRECISIONS,
