@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(config, items):
 def smoke(tmp_path_factory):
     """The folder of the whole series, run at the smoke profile as a user would."""
     out = tmp_path_factory.mktemp("smoke") / "reports"
-    command = [sys.executable, "-m", "nbutils", "run", "--profile", "smoke", "--out", str(out)]
+    command = [sys.executable, "-m", "nbutils", "run", "--profile", "smoke", "--jobs", "2", "--out", str(out)]
     process = subprocess.run(command, capture_output=True, text=True, cwd=out.parent)
     assert process.returncode == 0, process.stdout + process.stderr
     return out

@@ -1,5 +1,6 @@
 """The whole series at the smoke profile, run as a user would, and its pages."""
 
+import json
 import os
 import subprocess
 import sys
@@ -30,6 +31,7 @@ class Page(HTMLParser):
 
 def test_every_page_stands_alone(smoke):
     pages = sorted(smoke.glob("*.html"))
+    ids = {path.name: Page(path.read_text()).ids for path in pages}
     assert len(pages) == 2 + len(list((Path(__file__).parents[1] / "notebooks").glob("*.ipynb")))
     for path in pages:
         text = path.read_text()
@@ -40,10 +42,10 @@ def test_every_page_stands_alone(smoke):
         assert len(page.ids) == len(set(page.ids))
         assert path.stat().st_size < 12e6
         for link in page.links:
-            if not link.startswith(("http", "#")):
-                assert (smoke / link).exists()
-            if link.startswith("#"):
-                assert link[1:] in page.ids
+            if not link.startswith("http"):
+                file, _, anchor = link.partition("#")
+                assert not file or (smoke / file).exists()
+                assert not anchor or anchor in ids[file or path.name], link
         assert "$$" not in text
         assert "\\frac" not in text
 
@@ -56,6 +58,19 @@ def test_every_notebook_says_what_it_found_and_left_its_results(smoke):
         assert facts.seconds > 0
     index = (smoke / "index.html").read_text()
     assert index.count('class="status done"') == len(list(smoke.glob("*.ipynb")))
+
+
+def test_every_claim_is_settled_by_a_rule_that_stands_above_its_number(smoke):
+    entries = json.loads((smoke / "claims.json").read_text())
+    assert [entry["id"] for entry in entries] == [f"A{n:02}" for n in range(1, 21)] + [f"B{n:02}" for n in range(1, 14)]
+    for entry in entries:
+        assert {"id", "verdict", "effect", "interval", "repeats", "rule"} <= set(entry)
+        assert entry["notebook"], f"{entry['id']} is measured by no notebook"
+        page = (smoke / f"{entry['notebook']}.html").read_text()
+        assert page.index(f"<strong>Claim {entry['id']}</strong>") < page.index(f"<strong>Claim {entry['id']}: {entry['verdict']}.</strong>")
+        if entry["interval"] and entry["verdict"] != "undecided":
+            low, high = entry["interval"]
+            assert not low <= entry["null"] <= high
 
 
 def test_the_same_run_again_gives_the_same_numbers(smoke, tmp_path):
