@@ -115,5 +115,5 @@ def test_the_table_leads_to_the_evidence(shown, tmp_path):
     settle(claims, "A10", ledger.mean(np.linspace(1, 2, 20)))
     results.save(tmp_path, "05_a", {}, [], claims)
     ledger.table(ledger.collect(tmp_path, ["05_a"]), "The ledger.", "key")
-    assert '<a href="05_a.html#figure-key">report 05</a>' in shown[-1]
+    assert '<a href="05_a.html#figure-key">supported</a>' in shown[-1]
     assert shown[-1].count("<tr>") == len(ledger.CLAIMS) + 1

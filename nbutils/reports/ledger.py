@@ -167,15 +167,11 @@ def quantity(entry):
 
 
 def table(entries, caption, name):
-    """Show entries of `collect`, each with links to where it was settled."""
+    """Show entries of `collect`, the verdict of each a link to the figure or table that carries it."""
     rows = []
     for entry in entries:
-        page = f"{entry['notebook']}.html"
-        evidence = figures.Link(f"report {entry['notebook'].partition('_')[0]}", f"{page}#{entry['evidence']}") if entry["notebook"] else ""
-        rows.append({"": entry["id"], "claim": entry["claim"], "made in": entry["source"], "verdict": entry["verdict"], "measurement": entry["measurement"],
-                     "effect": "" if entry["effect"] is None else f"{entry['effect']:+.3g} {entry['unit']}",
-                     "95% interval": "{:+.3g} to {:+.3g}".format(*entry["interval"]) if entry["interval"] else "",
-                     "repeats": f"{entry['repeats']:,} {entry['per']}", "evidence": evidence})  # fmt: skip
+        evidence = figures.Link(entry["verdict"], f"{entry['notebook']}.html#{entry['evidence']}") if entry["notebook"] else entry["verdict"]
+        rows.append({"": entry["id"], "claim": f"{entry['claim']} ({entry['source']})", "verdict": evidence, "measured": f"{entry['measurement']}: {quantity(entry)}"})
     figures.table(rows, caption, name)
 
 
