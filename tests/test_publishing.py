@@ -65,7 +65,7 @@ figures.say("Saved beside this page: `filled.npy`.")
 figures.table([{"loss": run.metrics[-1]["valid_loss"]}], "One row.", name="losses")
 results.save(reports, "02_reads", {"loss": run.metrics[-1]["valid_loss"], "checkpoints": {"GRU": os.path.relpath(run.checkpoint, reports)}},
              [results.finding("It reads.", "table-losses", "loss")])"""
-README = f"# A project\n\nFirst.\n\n{publishing.front_page.BEGIN}\n{publishing.front_page.END}\n\nLast.\n"
+README = f"# A project\n\nFirst, with `{publishing.front_page.BEGIN}`.\n\n{publishing.front_page.BEGIN}\n{publishing.front_page.END}\n\nLast.\n"
 
 
 def git(repository, *arguments):
@@ -248,8 +248,8 @@ def test_a_model_is_found_by_the_name_of_its_notebook(place, monkeypatch):
 def test_the_readme_shows_what_was_found(place):
     result = publish(place)
     readme = (place[0] / "README.md").read_text()
-    before, shown, after = re.split("<!-- /?published -->", readme)
-    assert before + after == "# A project\n\nFirst.\n\n\n\nLast.\n"
+    before, shown, after = re.split("\n<!-- /?published -->\n", readme)
+    assert before + after == "# A project\n\nFirst, with `<!-- published -->`.\n\nLast.\n"
     assert "It takes \\*some\\* \\[bits\\]. ([report 01](docs/01_fills.html#figure-key))" in shown
     assert "It reads." in shown
     assert "A second finding" not in shown
@@ -269,6 +269,11 @@ def test_a_readme_without_markers_is_left_as_it_is(place):
     assert result.exit_code == 0
     assert "left as it is" in result.output
     assert (place[0] / "README.md").read_text() == "Nothing.\n"
+
+
+def test_this_project_s_own_readme_has_a_place_for_it():
+    readme = (ROOT / "README.md").read_text()
+    assert publishing.front_page.with_block(readme, "Found.") != readme
 
 
 def another_run(reports):
@@ -454,7 +459,7 @@ def foreign_manifest(repository, reports):
 
 def markers_twice(repository, reports):
     (repository / "README.md").write_text(README + README)
-    return "README.md: has not just one <!-- published --> and after it one <!-- /published -->; correct them"
+    return "README.md: has not just one line <!-- published --> and after it one line <!-- /published -->; correct them"
 
 
 def too_much_in_all(repository, reports):

@@ -95,18 +95,18 @@ def block(folder, titles, findings, moving, profile, commit):
 
 
 def with_block(readme, text):
-    """A README whose text between the markers is another; as it is where it has no markers.
+    """A README whose text between the markers, which have lines of their own, is another; as it is where it has no markers.
 
     Raises:
         FrontPageError: the markers are not one of each, in their order.
     """
-    if BEGIN not in readme and END not in readme:
+    lines = readme.split("\n")
+    markers = [number for number, line in enumerate(lines) if line in (BEGIN, END)]
+    if not markers:
         return readme
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in before + after:
-        raise FrontPageError(f"has not just one {BEGIN} and after it one {END}; correct them")
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+    if [lines[number] for number in markers] != [BEGIN, END]:
+        raise FrontPageError(f"has not just one line {BEGIN} and after it one line {END}; correct them")
+    return "\n".join([*lines[: markers[0] + 1], text, *lines[markers[1] :]])
 
 
 def _number(name):
