@@ -56,7 +56,7 @@ from nbutils.reports import figures, results
 from nbutils.training import TrainingSettings
 
 before = results.load(reports, "01_fills")
-settings = TrainingSettings(steps=steps, batch_size=8, learning_rate=0.1, validate_every=1, keep_best=True)
+settings = TrainingSettings(steps=steps, batch_size=8, learning_rate=100.0, validate_every=1, keep_best=True)
 data = dict(source="embedded", image_size=8, num_train=60, num_valid=20, num_test=20)
 job = digit_models.Job(name="GRU", model="predictor", config=dict(cell="gru", hidden_size=8), data=data, settings=settings, num_scored=20)
 run = digit_models.fit(job, f"{reports}/checkpoints/02_reads")
@@ -227,6 +227,10 @@ def test_a_published_checkpoint_predicts_what_the_whole_one_does(place, name, mo
     for key in ("config", "model", "data", "settings", "versions"):
         assert description[key] == whole[key]
     assert description["made_from"] == whole["digest"]
+    kept = checkpoints.load(large)[0]
+    best = checkpoints.part(kept, "best")  # of the digits' model, which gets worse at its second step
+    assert bool(best) == (model == "GRU")
+    assert not any(torch.equal(tensor, kept[f"model.{key}"]) for key, tensor in best.items())
     rounded, exact = predictions(small), predictions(large)
     assert not torch.equal(rounded, exact)
     torch.testing.assert_close(rounded, exact, atol=0.01, rtol=0.005)  # nats; weights have eleven binary digits

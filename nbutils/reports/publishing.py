@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import torch
 
-from .. import checkpoints, digit_models
+from .. import checkpoints
 from ..files import write_text
 from . import front_page, html, leaks, parameters, placing, records, results, workers
 from .execution import is_commit
@@ -177,15 +177,15 @@ def _pages(reports, outcomes):
 
 
 def _inference_weights(path):
-    """A checkpoint with what it takes to use the model and to know how it was trained, weights in half precision: bytes."""
-    _, description = checkpoints.load(path)
-    model = checkpoints.load_inpainter(path)[0] if description.get("model") == "Inpainter" else digit_models.load(path)
+    """A checkpoint with what it takes to use the model and to know how it was trained: bytes. The weights are the best, where they were kept, in half precision."""
+    tensors, description = checkpoints.load(path)
+    weights = checkpoints.part(tensors, "best") or checkpoints.part(tensors, "model")
     progress = description["progress"]
     kept = {key: value for key, value in description.items() if key not in ("format", "digest")}
     kept |= {"progress": {"step": progress["step"], "seconds": progress["seconds"], "metrics": progress["metrics"][-1:]}, "weights": "float16", "made_from": description["digest"]}
     with tempfile.TemporaryDirectory(prefix="nbutils-") as folder:
         small = Path(folder) / path.name
-        checkpoints.save(small, {f"model.{name}": _halved(tensor) for name, tensor in model.state_dict().items()}, kept)
+        checkpoints.save(small, {f"model.{name}": _halved(tensor) for name, tensor in weights.items()}, kept)
         return small.read_bytes()
 
 
