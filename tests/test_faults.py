@@ -32,7 +32,7 @@ STARTED = []
 QUICK = """from pathlib import Path
 from nbutils.reports import results
 open(Path(reports) / "log", "a").write("01 ")
-results.save(reports, "01_quick", {"steps": steps}, ["It is quick."])"""
+results.save(reports, "01_quick", {"steps": steps}, [])"""
 # Waits for a file that the test makes, with a child of its own; then its result depends on that of the first.
 WAITS = """import subprocess, time
 from pathlib import Path
@@ -43,7 +43,7 @@ print("some", 6 * 7, "outputs", flush=True)
 while not (Path(reports) / "go").exists():
     time.sleep(0.05)
 child.kill()
-results.save(reports, "02_waits", {"seen": results.load(reports, "01_quick")["steps"]}, ["It was worth waiting."])"""
+results.save(reports, "02_waits", {"seen": results.load(reports, "01_quick")["steps"]}, [])"""
 
 
 @pytest.fixture
@@ -382,8 +382,8 @@ def test_a_transcript_does_not_depend_on_how_its_text_came(pieces):
     assert transcript.text() == outputs.shortened("".join(pieces)) == html.last_lines("".join(pieces))
 
 
-SAVES = "from nbutils.reports import results\nprint(6 * 7)\nresults.save(reports, '01_first', {'steps': steps}, ['It was found.'])"
-NEEDS = "from nbutils.reports import results\nresults.save(reports, '02_second', results.load(reports, '01_first'), ['It was read.'])"
+SAVES = "from nbutils.reports import results\nprint(6 * 7)\nresults.save(reports, '01_first', {'steps': steps}, [])"
+NEEDS = "from nbutils.reports import results\nresults.save(reports, '02_second', results.load(reports, '01_first'), [])"
 
 
 def cut(path):
