@@ -314,6 +314,7 @@ def killed_at(place, number):
             rename(source, target)
 
         os.replace = replace
+        torch.set_num_threads(1)  # a forked process has none of its parent's threads, and would wait for them
         publishing.publish(place[1], place[0] / "docs", lambda line: None)
 
     process = multiprocessing.get_context("fork").Process(target=work)
