@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +41,26 @@ def test_objects_are_drawn_where_and_in_the_colour_that_the_attributes_say():
         scene = scenes.describe(index)
         clean, coverage = scenes.render(scene, 64)
         assert (coverage.sum(0) <= 1 + 1e-5).all()
-        first = next(i for i, thing in enumerate(scene.objects) if not thing.relation)
-        assert painted_colours.painted_colour(scene, first, clean, np.ones((64, 64), bool)) == scene.objects[first].colour
+        first = scene.main_object
         other = "red" if scene.objects[first].colour != "red" else "blue"
         repainted, _ = scenes.render(scene.recoloured(first, other), 64)
-        assert painted_colours.painted_colour(scene, first, repainted, np.ones((64, 64), bool)) == other
         assert np.array_equal(repainted[:, coverage.sum(0) == 0], clean[:, coverage.sum(0) == 0])
+        visible = coverage[first] > 0.5
+        assert (repainted[:, visible] != clean[:, visible]).any(0).mean() > 0.9
+
+
+def test_the_colour_of_an_object_is_read_wherever_its_caption_lets_it_stand():
+    hole = np.zeros((32, 32), bool)
+    hole[8:24, 8:24] = True
+    for index in range(8):
+        scene = scenes.describe(index)
+        first, thing = scene.main_object, scene.objects[scene.main_object]
+        moved = replace(thing, colour="red" if thing.colour != "red" else "blue", x=1 - thing.x, y=0.79 - thing.radius, radius=0.95 * thing.radius)
+        objects = tuple(moved if number == first else other for number, other in enumerate(scene.objects))
+        picture = np.where(hole, scenes.render(replace(scene, objects=objects), 32)[0], scenes.draw(index, 0, 32))
+        assert painted_colours.painted_colour(scene, first, picture, hole) == moved.colour
+        assert painted_colours.matches([index], 0, [picture, picture], hole) == [False]
+        assert painted_colours.matches([index], 0, [scenes.draw(index, 0, 32)], hole) == [True]
 
 
 def test_the_noise_is_what_the_floor_says():

@@ -78,6 +78,7 @@ def long_jobs():
     return [job for job in jobs(400) if job.name in ("classifier", "predictor")]
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_nothing_trains_on_and_the_next_run_ends_with_the_same_weights(tmp_path):
     whole, _ = digit_models.fit_all(long_jobs(), tmp_path / "whole")
     here, folder = str(Path(__file__).parent), tmp_path / "cut"
