@@ -44,6 +44,10 @@ def test_a_difference_of_two_groups_is_that_of_their_means():
     assert found["effect"] == pytest.approx(first.mean() - second.mean())
     welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
     assert found["interval"] == pytest.approx([welch.low, welch.high], abs=0.03)
+    few = stats.ttest_ind(first[:5], second, equal_var=False).confidence_interval()
+    assert ledger.difference(first[:5], second)["interval"] == pytest.approx([few.low, few.high])
+    with pytest.raises(ValueError, match="1 and 300 values; an interval needs at least two of each"):
+        ledger.difference(first[:1], second)
 
 
 @pytest.mark.parametrize(("values", "verdict"), [(np.linspace(1, 2, 20), "supported"), (np.linspace(-2, -1, 20), "refuted"), (np.linspace(-1, 1, 20), "undecided")])
@@ -91,7 +95,7 @@ def test_the_collected_ledger_has_every_claim_once(shown, tmp_path):
     claims = ledger.Ledger()
     claims.state("A10", "the rule")
     claims.state("B01", "the rule")
-    settle(claims, "A10", ledger.share(9, 10), null=0.5)
+    settle(claims, "A10", ledger.mean(np.linspace(1, 2, 20)))
     claims.undecided("B01", "It takes more", evidence="figure-key")
     results.save(tmp_path, "05_a", {}, [], claims)
     results.save(tmp_path, "06_b", {}, [])

@@ -196,7 +196,8 @@ def test_a_finding_leads_to_its_figure_the_code_that_drew_it_and_its_number(book
     code = """from nbutils.reports import figures, results
 figures.table([{"a": 1}], "First.", name="first")
 results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [results.finding("Gains <b>.", EVIDENCE, "gain/bits")])"""
-    notebook(books, "01_first", "x = 1", code.replace("EVIDENCE", "'table-first'"))
+    other = "import numpy as np\nfrom nbutils.reports import figures\nfigures.gallery([figures.picture_cell(np.zeros((1, 2, 2)), '', 'a')], 'A figure of that name.', name='first')"
+    notebook(books, "01_first", other, code.replace("EVIDENCE", "'table-first'"))
     out = tmp_path / "out"
     assert invoke("--out", out).exit_code == 0
     page = (out / "01_first.html").read_text()

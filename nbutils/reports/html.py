@@ -128,10 +128,11 @@ def _with_findings(body, findings, name):
         return body
     items = []
     for finding in findings:
-        shown = body.find(f'data-name="{finding["evidence"].partition("-")[2]}"')
-        if shown < 0:
+        kind, _, named = finding["evidence"].partition("-")
+        shown = re.search(rf'<{"figure" if kind == "figure" else "div"}[^>]* data-name="{re.escape(named)}"', body)
+        if not shown:
             raise LinkError(f"a finding refers to {finding['evidence']}, which no figure or table of the page is named")
-        code = re.findall(r'<details class="code" id="([^"]*)"', body[:shown])[-1]
+        code = re.findall(r'<details class="code" id="([^"]*)"', body[: shown.start()])[-1]
         number = f'<a href="{name}.json">its number</a> <code>{escape(finding["number"])}</code>'
         links = f'<a href="#{finding["evidence"]}">{finding["evidence"]}</a>, <a href="#{code}">its code</a>, {number}'
         items.append(f'<li>{escape(finding["text"])} <span class="evidence">({links})</span></li>')

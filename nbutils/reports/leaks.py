@@ -5,7 +5,7 @@ import re
 import socket
 
 _PLACE = re.compile(
-    r"(?<![\w./~*)\]}<-])/[A-Za-z][\w.+-]*(?:/[\w.+-]+)+"  # /home/somebody; no closing tag, no end of an address, nothing below a placeholder
+    r"(?<![\w./~*)\]}<-])/[A-Za-z][\w.+-]*(?:/[\w.+-]+)+"  # from the root on; no closing tag, no end of an address, nothing below a placeholder
     r"|file://[^\s\"'<>]*"
     r"|\b[A-Za-z]:\\(?:Users|Documents and Settings|Windows|Temp)\b[^\s\"'<>]*"
     r"|(?:\.\./){2,}[\w.+-]+"  # out of the repository, seen from its notebooks

@@ -76,22 +76,18 @@ def difference(first, second):
         ValueError: fewer than two values in one of them.
     """
     first, second = (np.asarray(values, np.float64).ravel() for values in (first, second))
-    middle, half = results.difference(first, second)
-    found = {"effect": middle, "n": len(first) + len(second)}
+    if min(len(first), len(second)) < 2:
+        raise ValueError(f"first, second: {len(first)} and {len(second)} values; an interval needs at least two of each")
+    found = {"effect": float(first.mean() - second.mean()), "n": len(first) + len(second)}
     if min(len(first), len(second)) < _ENOUGH_TO_RESAMPLE or min(np.ptp(first), np.ptp(second)) == 0:
-        return found | {"interval": [middle - half, middle + half], "method": "Welch's t"}
+        bounds = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
+        return found | {"interval": [float(bounds.low), float(bounds.high)], "method": "Welch's t"}
     return found | {"interval": _bootstrapped((first, second), lambda a, b, axis: a.mean(axis) - b.mean(axis)), "method": "bootstrap"}
 
 
 def _bootstrapped(samples, statistic):
     bounds = stats.bootstrap(samples, statistic, rng=np.random.default_rng(0)).confidence_interval
     return [float(bounds.low), float(bounds.high)]
-
-
-def share(hits, trials):
-    """How often something happened, with the exact interval of Clopper and Pearson; as from `mean`."""
-    found = results.share(hits, trials)
-    return {"effect": found["share"], "interval": [found["low"], found["high"]], "n": trials, "method": "exact"}
 
 
 def exact(value, n=1):
@@ -121,7 +117,7 @@ class Ledger:
 
         Args:
             claim: its id, stated before.
-            found: from `mean`, `share` or `exact`.
+            found: from `mean`, `difference` or `exact`.
             unit: what the effect is measured in.
             per: what was repeated, plural: pictures, seeds, masks.
             measured: what the effect is of, a few words.

@@ -33,19 +33,6 @@ def effect(differences):
     return {"mean": mean, "half": half, "n": len(differences), "verdict": "undecided" if abs(mean) <= half else "more" if mean > 0 else "less"}
 
 
-def difference(first, second):
-    """Difference of the means of two independent samples and the half-width of its 95% confidence interval (Welch's t).
-
-    Raises:
-        ValueError: fewer than two values in one of them.
-    """
-    first, second = (np.asarray(values, np.float64).ravel() for values in (first, second))
-    if min(len(first), len(second)) < 2:
-        raise ValueError(f"first, second: {len(first)} and {len(second)} values; an interval needs at least two of each")
-    bounds = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
-    return float(first.mean() - second.mean()), float((bounds.high - bounds.low) / 2)
-
-
 def share(hits, trials):
     """How often something happened, with the exact 95% interval of Clopper and Pearson: `share`, `low`, `high`, `n`.
 
