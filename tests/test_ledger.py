@@ -79,6 +79,15 @@ def test_what_no_rule_or_interval_supports_is_refused(shown, stated, found, choi
         settle(claims, "A10", found, **choices)
 
 
+def test_of_several_measures_the_one_that_decides_is_one_whose_interval_leaves_zero_out():
+    """Also where another has the larger effect for its width, but a lopsided interval that holds zero, or none of any width."""
+    lopsided, plain, still = ({"effect": effect, "interval": interval} for effect, interval in ((0.6, [-0.01, 0.99]), (0.3, [0.01, 0.7]), (0.0, [0.0, 0.0])))
+    assert ledger.decisive({"lopsided": lopsided, "plain": plain, "still": still}) == ("plain", plain)
+    assert [ledger.side(found) for found in (lopsided, plain, still)] == [0, 1, 0]
+    assert ledger.side(plain, null=0.8) == -1
+    assert ledger.decisive({"plain": plain, "sharp": {"effect": -1.0, "interval": [-1.0, -1.0]}})[0] == "sharp"
+
+
 def test_a_claim_is_settled_once_and_none_is_left_open(shown, tmp_path):
     claims = ledger.Ledger()
     claims.state("A10", "the rule")

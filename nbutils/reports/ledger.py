@@ -95,6 +95,17 @@ def exact(value, n=1):
     return {"effect": float(value), "interval": None, "n": n, "method": "exact"}
 
 
+def side(found, null=0.0):
+    """On which side of `null` the interval of an effect lies: 1 above, -1 below, 0 where it holds it or there is none."""
+    low, high = found["interval"] or (null, null)
+    return (low > null) - (high < null)
+
+
+def decisive(effects):
+    """Of several effects (a dict from name) the one whose interval lies furthest from zero, in units of its width: (name, effect)."""
+    return max(effects.items(), key=lambda item: max(item[1]["interval"][0], -item[1]["interval"][1]) / max(np.ptp(item[1]["interval"]), 1e-12))
+
+
 class Ledger:
     """The claims that one notebook settles."""
 
@@ -132,12 +143,11 @@ class Ledger:
         if claim not in self.rules or any(entry["id"] == claim for entry in self.entries):
             raise ValueError(f"claim: {claim} " + ("is settled already" if claim in self.rules else "was not stated; its rule has to stand before its number"))
         interval = found["interval"]
-        side = (interval[0] > null) - (interval[1] < null) if interval else 0
         if verdict is None and interval:
-            verdict = {1: above, -1: below, 0: "undecided"}[side]
+            verdict = {1: above, -1: below, 0: "undecided"}[side(found, null)]
         if verdict not in VERDICTS:
             raise ValueError(f"verdict: {verdict!r} for {claim}; expected one of {', '.join(VERDICTS)}")
-        if interval and not side and verdict != "undecided":
+        if interval and not side(found, null) and verdict != "undecided":
             raise ValueError(f"verdict: {verdict!r} for {claim}, but the interval {interval} holds {null}")
         text, source = CLAIMS[claim]
         entry = {"id": claim, "claim": text, "source": source, "rule": self.rules[claim], "measurement": measured, "effect": found["effect"], "unit": unit,
