@@ -26,6 +26,7 @@ class Trial:
     Args:
         loss: of `losses.LOSSES`; a loss's trials are numbered from 0.
         status: "finished"; "unfinished", cut off by the search's limit or by the end of its process; "failed", it raised.
+        ended: whether it has come to its end, however; otherwise it is under way, or is taken up again.
         hyperparameters: dict from name to value.
         value: the held-out loss at its end; None where it had no end.
         reason: why it did not finish, one line.
@@ -36,6 +37,7 @@ class Trial:
     loss: str
     number: int
     status: str
+    ended: bool
     hyperparameters: dict
     value: float | None
     reason: str
@@ -159,7 +161,7 @@ class Journal:
                 lock.release()
         kept = self.folder / checkpoint if checkpoint and (self.folder / checkpoint).exists() else None
         value = metrics[-1]["valid_loss"] if metrics else None
-        return Trial(loss, trial.number, STATUSES[trial.state], dict(trial.params), value, reason or "", metrics or [], kept)
+        return Trial(loss, trial.number, STATUSES[trial.state], trial.state.is_finished(), dict(trial.params), value, reason or "", metrics or [], kept)
 
 
 def _refuse_other_files(path):

@@ -112,7 +112,7 @@ class Search:
             losses: of `losses.LOSSES`.
             jobs: how many trials at a time, each on one processor core; None for as many as there are cores, one where there is an accelerator.
         Yields:
-            Trial: those that have ended, as they end.
+            Trial: those that have ended, as they end; where a worker was killed, in the end those too that other processes have ended meanwhile.
         Raises:
             ValueError: an impossible value; a journal of something else; as `checkpoints.load`, a damaged checkpoint of a trial.
             OSError: the journal or a checkpoint cannot be written.
@@ -132,13 +132,17 @@ class Search:
 
     def _run(self, journal, trials, losses, jobs):
         calls = [(self, journal.path, trials, losses)] * (trials * len(losses))
-        at_a_time, broken_at = jobs, None
+        at_a_time, broken_at, told = jobs, None, set(_ended(journal))
         while True:
             # After a break the trials that it cut off are tried again one at a time, with all the memory there is, then the rest as before.
             now = calls if at_a_time == jobs else calls[:jobs]
             try:
-                yield from filter(None, side_by_side(next_trial, now, at_a_time))
+                for trial in filter(None, side_by_side(next_trial, now, at_a_time)):
+                    told.add((trial.loss, trial.number))
+                    yield trial
                 if now is calls:
+                    if broken_at is not None:  # a worker may have entered the end of a trial and have been gone before it said so
+                        yield from (trial for place, trial in _ended(journal).items() if place not in told)
                     return
                 at_a_time = jobs
             except BrokenProcessPool as error:  # a worker was killed, as happens for want of memory
@@ -227,6 +231,11 @@ def _perform(search, journal, study, trial):
     if recipe.steps < search.budget // recipe.batch_size:
         return TrialState.PRUNED, facts | {"reason": f"cut off after {recipe.steps * recipe.batch_size} of {search.budget} examples, where max_work was reached"}
     return TrialState.COMPLETE, facts
+
+
+def _ended(journal):
+    """The trials that have come to an end, dict from (loss, number) to Trial."""
+    return {(trial.loss, trial.number): trial for trials in journal.trials().values() for trial in trials if trial.ended}
 
 
 @lru_cache(maxsize=1)
