@@ -119,6 +119,28 @@ def test_pictures_that_do_not_fit_together_are_filled_group_by_group(monkeypatch
             assert torch.allclose(nats, likelihood.hole_nll_per_order(model, image, known, caption, length, ordering="orderless", num_orders=2, generator=seeded()))
 
 
+def test_what_a_block_of_gibbs_sampling_can_change_is_convolved_as_a_rectangle(monkeypatch):
+    """Pictures with holes at different places, of which some are finished before others."""
+    torch.manual_seed(0)
+    model = trained_like(Inpainter(InpainterConfig(image_size=20, levels=4, width=4, layers=4, kind="residual")), 0)
+    image, known = torch.randint(4, (3, 3, 20, 20), generator=seeded()), torch.ones(3, 3, 20, 20, dtype=torch.bool)
+    known[0, :, :6, :6] = known[1, :, 3:9, 2:7] = known[2, :, 4, 4] = False
+    sizes, convolved = [], IncrementalEngine._convolved
+
+    def counted(engine, layer, sites, rectangle):
+        sizes.append((layer, rectangle.size))
+        return convolved(engine, layer, sites, rectangle)
+
+    def sample(engine):
+        return sampling.inpaint(model, image, known, strategy="independent_gibbs", schedule=lambda step, num_steps: 0.7, engine=engine, generator=seeded())
+
+    monkeypatch.setattr(IncrementalEngine, "_convolved", counted)
+    dense, fast = sample("dense"), sample("auto")
+    assert torch.equal(dense.frames, fast.frames)
+    assert {layer for layer, _ in sizes} == {1, 2, 3}
+    assert max(size for _, size in sizes) < image[:, 0].numel() / 2
+
+
 def test_counting_prefers_the_whole_net_only_where_nearly_all_of_it_is_needed():
     torch.manual_seed(0)
     model = Inpainter(InpainterConfig(image_size=24, levels=4, width=4, layers=4)).eval()

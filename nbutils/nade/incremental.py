@@ -1,10 +1,13 @@
 """Predictions from kept activations: of every layer only those sites are computed again that are out of date and asked for.
 
 A site is a pixel of a layer. When a variable changes, the sites that it can reach grow stale; when a prediction is asked for, the stale
-sites that it depends on are computed, layer by layer, each as one matrix product over gathered neighbours. With nothing kept this
-would be the window of the prediction's receptive field, or for a dilated net its lattice; with everything kept, greedy orders refresh
-what one value can reach. What is stale and needed is counted on the CPU, so on another device nothing waits for a result.
+sites that it depends on are computed, layer by layer: as one matrix product over gathered neighbours where they are scattered, as a
+convolution of the rectangle around them where they nearly fill it. With nothing kept this would be the window of the prediction's
+receptive field, or for a dilated net its lattice; with everything kept, greedy orders refresh what one value can reach, and the blocks
+of Gibbs sampling what the hole can. What is stale and needed is counted on the CPU, so on another device nothing waits for a result.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,7 +16,7 @@ from torch.nn import functional as F
 from .convnet import padding
 from .devices import on_device
 
-_GATHERING = 1.2  # what a multiplication costs after its inputs were gathered, against a convolution
+_GATHERING = 2.0  # what a multiplication costs after its inputs were gathered, against a convolution
 _CHUNK = 4096  # sites whose inputs are gathered at once
 
 
@@ -38,7 +41,8 @@ class IncrementalEngine:
         self.captions = model.read(caption, caption_length, self.batch)
         self.reaches = np.cumsum([padding(c.kernel_size, d) for d in c.dilations], axis=0)  # (layers, 2): pixels seen before and after
         self.neighbours = {d: self._neighbours(c.kernel_size, d) for d in set(c.dilations)}
-        self.weights = [_folded(layer.conv.weight, layer.norm) for layer in model.body]
+        self.kernels = [_folded(layer.conv.weight, layer.norm) for layer in model.body]
+        self.weights = [kernel.permute(2, 3, 1, 0).flatten(0, 2).contiguous() for kernel, _ in self.kernels]  # (taps * inputs, outputs)
         self.table, self.shift = _folded_table(model.first, model.first_norm)
         self.taps, self.blank = c.kernel_size**2, c.channels * c.levels  # blank: the row of an unknown variable
         self.code = torch.full((self.num_sites + 1, c.channels), self.blank, device=device)
@@ -88,7 +92,7 @@ class IncrementalEngine:
 
     def cost(self, sites_per_layer):
         """Multiplications and additions of computing so many sites of every layer, the first of which only adds rows of a table."""
-        inputs = [self.taps * self.channels] + [len(weight) for weight, _ in self.weights]
+        inputs = [self.taps * self.channels] + [len(weight) for weight in self.weights]
         return sum(sites * terms * self.model.config.width for sites, terms in zip(sites_per_layer, inputs))
 
     @torch.no_grad()
@@ -109,7 +113,9 @@ class IncrementalEngine:
         site, channel = self._site_and_channel(index)
         self.marked[site] = True
         needed = self._needed()
-        if self.dense and _GATHERING * self.cost([len(sites) for sites in needed]) > self.cost([int(wanted.any(1).sum()) * self.area] * len(needed)):
+        rectangles = [None, *(_Rectangle.around(sites, self.height, self.width) for sites in needed[1:])]  # the first layer only looks rows up
+        weighed = [_GATHERING * len(sites) if rectangle is None else rectangle.size for sites, rectangle in zip(needed, rectangles)]
+        if self.dense and self.cost(weighed) > self.cost([int(wanted.any(1).sum()) * self.area] * len(needed)):
             return self.dense.predict(state, unknown, wanted)
         if only_changed:
             self.marked[needed[-1]] = True
@@ -117,9 +123,9 @@ class IncrementalEngine:
             self.marked[needed[-1]] = False
             index, site, channel = index[chosen], site[chosen], channel[chosen]
         self.computed = [len(sites) for sites in needed]
-        for layer, sites in enumerate(needed):
+        for layer, (sites, rectangle) in enumerate(zip(needed, rectangles)):
             if len(sites):
-                self.kept[layer].index_copy_(0, self._on_device(sites), self._compute(layer, sites))
+                self.kept[layer].index_copy_(0, self._on_device(sites), self._compute(layer, sites, rectangle))
                 self.stale[layer, sites] = False
         rows, row = np.unique(site, return_inverse=True)
         pixels = self.kept[-1].index_select(0, self._on_device(rows))
@@ -155,22 +161,36 @@ class IncrementalEngine:
     def _inputs(self, layer, sites):
         return self.neighbours[self.model.config.dilations[layer]][sites]  # (n, taps)
 
-    def _compute(self, layer, sites):
+    def _compute(self, layer, sites, rectangle):
         """Activations of a layer at some sites, (n, width), from those of the layer before."""
-        inputs = self._on_device(self._inputs(layer, sites).reshape(-1))
         if layer == 0:
-            tap = torch.arange(self.taps, device=self.device)[:, None] * (self.blank + 1)
-            rows = self.code.index_select(0, inputs).view(len(sites), self.taps, self.channels) + tap
-            x = F.embedding_bag(rows.view(len(sites), -1), self.table, mode="sum") + self.shift
+            x = self._looked_up(sites)
         else:
-            weight, shift = self.weights[layer - 1]
-            x = self.kept[layer].new_empty(len(sites), weight.shape[1])
-            for part, out in zip(inputs.split(_CHUNK * self.taps), x.split(_CHUNK)):
-                torch.addmm(shift, self.kept[layer - 1].index_select(0, part).view(len(out), -1), weight, out=out)
+            x = self._gathered(layer, sites) if rectangle is None else self._convolved(layer, sites, rectangle)
             if self.model.adds_skip(layer + 1):
                 x += self.kept[layer - 2].index_select(0, self._on_device(sites))[:, : x.shape[1]]
         x = x.relu_()
         return self._merged(layer + 1, x, sites) if layer + 1 in self.captions else x
+
+    def _looked_up(self, sites):
+        inputs = self._on_device(self._inputs(0, sites).reshape(-1))
+        tap = torch.arange(self.taps, device=self.device)[:, None] * (self.blank + 1)
+        rows = self.code.index_select(0, inputs).view(len(sites), self.taps, self.channels) + tap
+        return F.embedding_bag(rows.view(len(sites), -1), self.table, mode="sum") + self.shift
+
+    def _gathered(self, layer, sites):
+        inputs, weight, (_, shift) = self._on_device(self._inputs(layer, sites).reshape(-1)), self.weights[layer - 1], self.kernels[layer - 1]
+        x = self.kept[layer].new_empty(len(sites), weight.shape[1])
+        for part, out in zip(inputs.split(_CHUNK * self.taps), x.split(_CHUNK)):
+            torch.addmm(shift, self.kept[layer - 1].index_select(0, part).view(len(out), -1), weight, out=out)
+        return x
+
+    def _convolved(self, layer, sites, rectangle):
+        kernel, shift = self.kernels[layer - 1]
+        dilation = self.model.config.dilations[layer]
+        inputs = rectangle.cut(self.kept[layer - 1][:-1].view(self.batch, self.height, self.width, -1), *padding(kernel.shape[2], dilation))
+        x = F.conv2d(inputs.permute(0, 3, 1, 2), kernel, shift, dilation=dilation).permute(0, 2, 3, 1).reshape(rectangle.size, -1)
+        return x if len(sites) == rectangle.size else x.index_select(0, self._on_device(rectangle.place(sites)))
 
     def _merged(self, layer, x, sites):
         """Merge the caption at some sites: padded to (B, most sites of a picture, width), as a merger takes them."""
@@ -189,15 +209,59 @@ class IncrementalEngine:
         return on_device(torch.from_numpy(array), self.device)
 
 
+@dataclass(frozen=True)
+class _Rectangle:
+    """The pixels from `top` to before `bottom` and from `left` to before `right` of some pictures, int64 array, of `height` x `width`."""
+
+    pictures: np.ndarray
+    top: int
+    bottom: int
+    left: int
+    right: int
+    height: int
+    width: int
+
+    @classmethod
+    def around(cls, sites, height, width):
+        """The smallest rectangle that holds some sites, ascending; None where to gather their inputs is cheaper than to convolve all of it."""
+        if not len(sites):
+            return None
+        picture, pixel = np.divmod(sites, height * width)
+        row, column = np.divmod(pixel, width)
+        found = cls(np.unique(picture), row.min(), row.max() + 1, column.min(), column.max() + 1, height, width)
+        return found if found.size <= _GATHERING * len(sites) else None
+
+    @property
+    def size(self):
+        """The number of its sites."""
+        return len(self.pictures) * (self.bottom - self.top) * (self.right - self.left)
+
+    def place(self, sites):
+        """Where some of its sites stand among all of them."""
+        picture, pixel = np.divmod(sites, self.height * self.width)
+        row = np.searchsorted(self.pictures, picture) * (self.bottom - self.top) + pixel // self.width - self.top
+        return row * (self.right - self.left) + pixel % self.width - self.left
+
+    def cut(self, x, before, after):
+        """What a convolution reads to compute it: `before` more pixels above and on the left, `after` on the other sides, zeros outside the picture.
+
+        x: (B, H, W, width)."""
+        top, bottom, left, right = self.top - before, self.bottom + after, self.left - before, self.right + after
+        part = x[:, max(0, top) : bottom, max(0, left) : right]
+        part = part if len(self.pictures) == len(x) else part[torch.from_numpy(self.pictures).to(x.device)]
+        outside = (max(0, -left), max(0, right - self.width), max(0, -top), max(0, bottom - self.height))
+        return F.pad(part, (0, 0, *outside)) if any(outside) else part
+
+
 def _scale_and_shift(norm):
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
     return scale, norm.bias - norm.running_mean * scale
 
 
 def _folded(weight, norm):
-    """A convolution and the batch normalisation after it as a matrix (taps * inputs, outputs) and a shift."""
+    """A convolution and the batch normalisation after it as one: weight (outputs, inputs, k, k) and shift."""
     scale, shift = _scale_and_shift(norm)
-    return (weight * scale[:, None, None, None]).permute(2, 3, 1, 0).flatten(0, 2).contiguous(), shift
+    return weight * scale[:, None, None, None], shift
 
 
 def _folded_table(first, norm):
