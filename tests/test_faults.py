@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -346,9 +345,7 @@ def test_output_without_end_is_cut_and_says_so(books, tmp_path):
         "raise ValueError('d' * 5_000_000)",
     )
     out = tmp_path / "out"
-    began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     result = invoke("--out", out)
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began < 60  # seconds of computing, which other programs do not lengthen
     page = (out / "01_prints.html").read_text()
     assert len(page) < 500_000
     assert (out / "01_prints.ipynb").stat().st_size < 500_000
