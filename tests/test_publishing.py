@@ -1,5 +1,6 @@
 """A finished run is published whole or not at all, holds nothing of one machine, and its small checkpoints predict what the large ones do."""
 
+import base64
 import io
 import json
 import multiprocessing
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 from nbformat.v4 import new_output
@@ -27,7 +29,7 @@ from nbutils.data import digits, scenes
 from nbutils.nade import masks
 from nbutils.nade.losses import cross_entropy
 from nbutils.pixelrnn.models import pixel_nll
-from nbutils.reports import execution, leaks, parameters, publishing, records, runner
+from nbutils.reports import execution, leaks, lighter, parameters, publishing, records, runner
 
 ROOT = Path(__file__).parents[1]
 FILLS = """import os
@@ -145,6 +147,15 @@ def rewritten(reports, name, change=lambda book: None, sidecar=None, status="don
     runner.render(reports, {}, print)
 
 
+PICTURE = re.compile("data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
+
+
+def pixels(text):
+    """Sizes and RGBA values of the pictures in a page or notebook."""
+    found = [Image.open(io.BytesIO(base64.b64decode(content))).convert("RGBA") for content in PICTURE.findall(text)]
+    return [(image.size, image.tobytes()) for image in found]
+
+
 def say(text):
     """A change of a notebook: a cell also prints `text`."""
     return lambda book: book.cells[-1].outputs.append(new_output("stream", name="stdout", text=text))
@@ -153,9 +164,13 @@ def say(text):
 def test_what_is_published_is_what_was_run(place):
     repository, reports = place
     files = published(place)
-    for suffix in ("html", "ipynb", "json"):
-        names = [f"{name}.{suffix}" for name in ("01_fills", "02_reads")] + ["index.html", "status.html"] * (suffix == "html")
-        assert all(files[f"docs/{name}"] == (reports / name).read_bytes() for name in names)
+    for name in ("01_fills", "02_reads"):
+        assert files[f"docs/{name}.json"] == (reports / f"{name}.json").read_bytes()
+    for name in ("01_fills.html", "02_reads.html", "index.html", "status.html"):
+        page, run = files[f"docs/{name}"].decode(), (reports / name).read_text()
+        assert PICTURE.sub("", page) == PICTURE.sub("", run)
+        assert pixels(page) == pixels(run)
+        assert len(page) <= len(run)
     assert files["docs/filled.npy"] == (reports / "filled.npy").read_bytes()
     assert files["docs/scaling.md"] == b"How to scale.\n"
     manifest = json.loads(files["docs/published.json"])
@@ -167,6 +182,37 @@ def test_what_is_published_is_what_was_run(place):
     assert head.startswith(manifest["commit"])
     assert len(manifest["commit"]) >= 7
     assert set(manifest["notebooks"]) == {"01_fills", "02_reads"}
+
+
+def test_published_notebooks_hold_the_last_frames_of_what_moves(place):
+    files = published(place)
+    for name in ("01_fills", "02_reads"):
+        book, run = nbformat.reads(files[f"docs/{name}.ipynb"].decode(), 4), nbformat.read(place[1] / f"{name}.ipynb", 4)
+        assert book.metadata == run.metadata
+        for cell, other in zip(book.cells, run.cells, strict=True):
+            assert cell.source == other.source
+            moving = "".join(output.get("data", {}).get("text/html", "") for output in other.get("outputs", ()) if "animation-" in str(output))
+            if not moving:
+                assert cell == other
+                continue
+            still = next(output.data["text/html"] for output in cell.outputs if "animation-" in str(output))
+            assert not re.search('image/gif|class="moving"|class="strip"|<style|<input|<button', still)
+            assert still.startswith('<figure id="animation-1" class="pictures" data-name="key"><div class="gallery"')
+            assert still.endswith('<figcaption>Two. <a href="01_fills.html">In motion on the page.</a></figcaption></figure>')
+            strips = [strip for size, strip in pixels(moving) if size == (16, 48)]
+            assert pixels(still) == [((16, 16), strip[-16 * 16 * 4 :]) for strip in strips]
+            assert len(strips) == 2
+
+
+def test_a_chart_weighs_less_and_is_the_same_pixel_for_pixel():
+    rng, file = np.random.default_rng(0), io.BytesIO()
+    colours = rng.integers(0, 256, (4, 4, 4), np.uint8).repeat(40, 0).repeat(40, 1)  # with an alpha channel
+    Image.fromarray(colours).save(file, "PNG", compress_level=0)
+    text = f'<p>data:</p><img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}" alt="A chart">'
+    light = lighter.pictures(text)
+    assert "image/webp" in light
+    assert len(light) < len(text) / 10
+    assert pixels(light) == pixels(text)
 
 
 def test_a_run_tells_nothing_of_the_machine(finished):

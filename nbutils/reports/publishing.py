@@ -1,6 +1,6 @@
 """Publishes a finished run: pages, executed notebooks, results and small checkpoints, in a folder that the repository keeps.
 
-Nothing is run or rendered anew. Whatever speaks against a run is found before anything is written.
+Nothing is run or rendered anew, and pictures change their format alone. Whatever speaks against a run is found before anything is written.
 """
 
 import json
@@ -12,7 +12,7 @@ import torch
 
 from .. import checkpoints
 from ..files import write_text
-from . import front_page, html, leaks, parameters, placing, records, results, workers
+from . import front_page, html, leaks, lighter, parameters, placing, records, results, workers
 from .execution import is_commit
 
 LARGEST = 40_000_000  # bytes of the folder
@@ -164,7 +164,9 @@ def _files(reports, notebooks, outcomes):
     if odd := [place for place in named if not placing.is_plain(place)]:
         raise PublishError(f"{reports}: results name the checkpoint {odd[0]!r}; expected a path from that folder, as os.path.relpath gives")
     files = {place: _inference_weights(path) for place, path in sorted(named.items())}
-    return files | {path.name: path.read_bytes() for path in arrays} | texts | {name: page.encode() for name, page in pages.items()}
+    light = {f"{name}.ipynb": lighter.without_motion(notebook, f"{name}.html") for name, notebook in notebooks.items()}
+    texts |= {name: (lighter.pictures(nbformat.writes(notebook)) + "\n").encode() for name, notebook in light.items()}
+    return files | {path.name: path.read_bytes() for path in arrays} | texts | {name: lighter.pictures(page).encode() for name, page in pages.items()}
 
 
 def _pages(reports, outcomes):
