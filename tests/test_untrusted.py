@@ -366,6 +366,7 @@ BAD_ARCHIVES = {
     "zip: parent folder": ("a.zip", zip_with(("../x.jpg", b"")), "refused, the file name '../x.jpg' points outside the folder"),
     "zip: absolute": ("a.zip", zip_with(("/etc/x.jpg", b"")), "points outside the folder"),
     "zip: Windows parent": ("a.zip", zip_with(("..\\x.jpg", b"")), "points outside the folder"),
+    "zip: a zero byte for a name": ("a.zip", zip_with(("q.jpg", b"")).replace(b"q.jpg", b"\0.jpg"), "refused, '\\x00.jpg' is no name of a file"),
     "zip: link": ("a.zip", zip_with(("x.jpg", b"/etc/passwd"), mode=0o120777), "refused, x.jpg is a link"),
     "zip: a name twice": ("a.zip", zip_with(("0.jpg", b"x")), "0.jpg is in it twice"),
     "zip: encrypted": ("a.zip", encrypted_zip(), "refused, captions.csv is encrypted"),

@@ -170,7 +170,7 @@ class Zipped(_Source):
             raise PhotosError(f"{path}: not a readable zip file ({error}); fetch it again") from None
         for member in self._zip.infolist():
             mode = member.external_attr >> 16
-            if not member.is_dir():
+            if not member.orig_filename.endswith("/"):  # is_dir() fails where nothing stands before a zero byte
                 kind = "encrypted" if member.flag_bits & 1 else "a link" if stat.S_ISLNK(mode) else None
                 self._members[self._add(member.orig_filename, member.file_size, kind)] = member
         self._strip()
