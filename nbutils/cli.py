@@ -101,12 +101,16 @@ def _conclude(out, outcomes):
 def publish(
     reports: Annotated[Path, typer.Argument(help="Folder of a finished run of the whole series.")],
     to: Annotated[Path, typer.Option(help="Folder that keeps what is published.")] = Path("docs"),
+    models: Annotated[str | None, typer.Option(help="Only the models of this notebook, such as 05, for others to fill with.")] = None,
     debug: _Debug = False,
 ):
     """Publish pages, notebooks, results and small checkpoints of a finished run, and show its findings in the README."""
     with stopped_in_one_line():
-        from .reports import publishing
+        from .reports import publishing, runner
 
+        if models:
+            publishing.publish_models(reports, list(runner.series([models]))[-1], to, _say)
+            return
         publishing.publish(reports, to, _say)
     print(f"\nOpen {(to / 'index.html').resolve()}")
 

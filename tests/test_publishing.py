@@ -29,7 +29,7 @@ from nbutils.data import digits, scenes
 from nbutils.nade import masks
 from nbutils.nade.losses import cross_entropy
 from nbutils.pixelrnn.models import pixel_nll
-from nbutils.reports import execution, leaks, lighter, parameters, publishing, records, runner
+from nbutils.reports import execution, figures, leaks, lighter, parameters, publications, publishing, records, runner
 
 ROOT = Path(__file__).parents[1]
 FILLS = """import os
@@ -65,7 +65,8 @@ run = digit_models.fit(job, f"{reports}/checkpoints/02_reads")
 np.save(Path(reports) / "filled.npy", np.zeros((2, 2)))
 figures.say("Saved beside this page: `filled.npy`.")
 figures.table([{"loss": run.metrics[-1]["valid_loss"]}], "One row.", name="losses")
-results.save(reports, "02_reads", {"loss": run.metrics[-1]["valid_loss"], "checkpoints": {"GRU": os.path.relpath(run.checkpoint, reports)}},
+results.save(reports, "02_reads", {"loss": run.metrics[-1]["valid_loss"], "choices": {"image_size": 8},
+                                     "checkpoints": {"GRU": os.path.relpath(run.checkpoint, reports)}},
              [results.finding("It reads.", "table-losses", "loss")])"""
 README = f"# A project\n\nFirst, with `{publishing.front_page.BEGIN}`.\n\n{publishing.front_page.BEGIN}\n{publishing.front_page.END}\n\nLast.\n"
 
@@ -133,7 +134,7 @@ def published(place):
 def tree(folder):
     """What is in a folder, without git's own: dict from name to bytes."""
     every = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()}
-    return {name: content for name, content in every.items() if not name.startswith((".git/", "nbutils/")) and name != "docs/.lock"}
+    return {name: content for name, content in every.items() if not name.startswith((".git/", "nbutils/")) and Path(name).name != ".lock"}
 
 
 def rewritten(reports, name, change=lambda book: None, sidecar=None, status="done"):
@@ -262,7 +263,7 @@ def of_scenes(path):
 @pytest.mark.parametrize(("name", "model", "predictions"), [("01_fills", None, of_scenes), ("02_reads", "GRU", of_digits)])
 def test_a_published_checkpoint_predicts_what_the_whole_one_does(place, name, model, predictions):
     published(place)
-    small = publishing.published(name, model)
+    small = publications.checkpoint(name, model)
     large = place[1] / small.relative_to(place[0] / "docs")  # at the same place
     assert small.stat().st_size < large.stat().st_size / 3
     tensors, description = checkpoints.load(small)
@@ -284,15 +285,15 @@ def test_a_published_checkpoint_predicts_what_the_whole_one_does(place, name, mo
 
 def test_a_model_is_found_by_the_name_of_its_notebook(place, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"docs: nothing is published there yet; `nbutils publish`"):
-        publishing.published("01_fills")
+        publications.checkpoint("01_fills")
     published(place)
     saved = json.loads((place[1] / "02_reads.json").read_text())
-    assert publishing.published("02_reads", "GRU") == place[0] / "docs" / saved["checkpoints"]["GRU"]
+    assert publications.checkpoint("02_reads", "GRU") == place[0] / "docs" / saved["checkpoints"]["GRU"]
     with pytest.raises(ValueError, match="model: 'LSTM'; expected what 02_reads has published: GRU"):
-        publishing.published("02_reads", "LSTM")
+        publications.checkpoint("02_reads", "LSTM")
     monkeypatch.setattr(parameters, "NOTEBOOKS", place[0] / "site-packages" / "notebooks")
     with pytest.raises(FileNotFoundError, match="installed without its repository, where the published models are; clone it"):
-        publishing.published("01_fills")
+        publications.checkpoint("01_fills")
 
 
 def test_the_readme_shows_what_was_found(place):
@@ -594,3 +595,44 @@ def test_committed_later_what_was_run_gets_its_commit_and_is_not_run_again(finis
     assert head.startswith(card.commit)
     assert f"<dd>{card.commit}</dd>" in (reports / "01_fills.html").read_text()
     assert records.recorded(reports, "01_fills").outcome.status == "done"
+
+
+def test_the_models_of_one_notebook_are_published_for_others_to_take(place, tmp_path):
+    before, docs = tree(place[0]), place[0] / "docs"
+    with pytest.raises(ValueError, match="no models are published for image_size = 8; there are some for nothing"):
+        publications.take(tmp_path / "taken", "02_reads", image_size=8)
+    result = CliRunner().invoke(app, ["publish", str(place[1]), "--models", "02", "--to", str(docs / "quick")])
+    assert result.exit_code == 0, result.output
+    small = json.loads((docs / "quick" / "02_reads.json").read_text())["checkpoints"]["GRU"]
+    added = {f"docs/quick/{name}" for name in ("02_reads.json", "published.json", small)}
+    assert tree(place[0]).keys() - before.keys() == added
+    assert {name: content for name, content in tree(place[0]).items() if name not in added} == before
+    taken = publications.take(tmp_path / "taken", "02_reads", image_size=8)
+    assert taken == {"GRU": tmp_path / "taken" / small}
+    assert taken["GRU"].read_bytes() == (docs / "quick" / small).read_bytes()
+    assert publications.fitting("02_reads", image_size=9) is None
+    with pytest.raises(ValueError, match="for image_size = 9; there are some for image_size = 8; take those values, or train"):
+        publications.take(tmp_path / "taken", "02_reads", image_size=9)
+
+
+def test_results_depend_on_the_published_weights_that_they_may_take(place):
+    path = place[0] / "notebooks" / "02_reads.ipynb"
+    keys = {choice: records.cache_key(path, {"checkpoint": choice}, "code", []) for choice in ("trained", "auto", "published")}
+    published(place)
+    for choice, key in keys.items():
+        assert (records.cache_key(path, {"checkpoint": choice}, "code", []) == key) == (choice == "trained")
+
+
+def test_what_the_published_run_found_is_quoted_where_it_was_larger(place, monkeypatch, tmp_path):
+    said = []
+    monkeypatch.setattr(figures, "say", said.append)
+    publications.quote(place[1], "01_fills", steps=1)
+    assert not said  # nothing is published
+    published(place)
+    publications.quote(place[1], "01_fills", steps=2)
+    assert not said
+    publications.quote(place[0] / "reports", "01_fills", steps=1)
+    publications.quote(tmp_path / "elsewhere" / "reports", "01_fills", steps=1)
+    assert all("profile `tiny`" in text and "It takes \\*some\\* \\[bits\\]." in text for text in said)
+    assert "(../docs/01_fills.html#figure-key)" in said[0]
+    assert "](" not in said[1]

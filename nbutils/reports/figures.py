@@ -5,6 +5,7 @@ Everything is HTML that stands on its own, so a figure looks the same in Jupyter
 
 import base64
 import io
+import re
 from html import escape
 from typing import NamedTuple
 
@@ -145,6 +146,11 @@ def _td(value):
 
 def _cell(value):
     return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def plain(text):
+    """Text that Markdown shows as it is, in one line."""
+    return re.sub(r"([\\`*_\[\]<>#|~&$])", r"\\\1", " ".join(text.split()))
 
 
 def say(text):

@@ -8,7 +8,7 @@ from html import unescape
 import numpy as np
 from PIL import Image
 
-from . import animation, html
+from . import animation, figures, html
 
 BEGIN, END = "<!-- published -->", "<!-- /published -->"
 ANIMATION = "animation.gif"
@@ -86,9 +86,12 @@ def block(folder, titles, findings, moving, profile, commit):
     parts = []
     if moving:
         name, _, shown = moving
-        parts += [f"![Animations side by side. {_plain(shown)}]({folder}/{ANIMATION})", f"From [report {_number(name)}]({folder}/{name}.html#figure-key), as published here."]
+        parts += [
+            f"![Animations side by side. {figures.plain(shown)}]({folder}/{ANIMATION})",
+            f"From [report {_number(name)}]({folder}/{name}.html#figure-key), as published here.",
+        ]
     parts.append(f"Published in [`{folder}`]({folder}): the run of commit `{commit}` at profile `{profile}`." + " It found:" * bool(headlines(findings)))
-    parts += ["\n".join(f"- {_plain(found['text'])} ([report {_number(name)}]({folder}/{name}.html#{found['evidence']}))" for name, found in headlines(findings))]
+    parts += ["\n".join(f"- {figures.plain(found['text'])} ([report {_number(name)}]({folder}/{name}.html#{found['evidence']}))" for name, found in headlines(findings))]
     pages = ", ".join(f'[{_number(name)}]({folder}/{name}.html "{_title(title)}")' for name, title in titles.items())
     parts.append(f"Pages, for a browser in a clone: [all reports]({folder}/index.html), [how each was run]({folder}/status.html), {pages}.")
     return "\n\n".join(part for part in parts if part)
@@ -115,9 +118,4 @@ def _number(name):
 
 def _title(text):
     """Text that can stand as the title of a link."""
-    return _plain(text).replace('"', '\\"')
-
-
-def _plain(text):
-    """Text that Markdown shows as it is, in one line."""
-    return re.sub(r"([\\`*_\[\]<>#|~&$])", r"\\\1", " ".join(text.split()))
+    return figures.plain(text).replace('"', '\\"')

@@ -32,7 +32,7 @@ _LEAST = {
 }  # fmt: skip
 _CHOICES = {
     "kind": KINDS, "merger": MERGERS, "loss": tuple(LOSSES), "weighting": WEIGHTINGS, "mask": MASKS, "schedule": SCHEDULES, "precision": PRECISIONS,
-    "checkpoint": ("trained", "published"),
+    "checkpoint": ("auto", "trained", "published"),
 }  # fmt: skip
 
 

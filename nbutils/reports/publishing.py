@@ -12,7 +12,7 @@ import torch
 
 from .. import checkpoints
 from ..files import write_text
-from . import front_page, html, leaks, lighter, parameters, placing, records, results, workers
+from . import front_page, html, leaks, lighter, parameters, placing, records, workers
 from .execution import is_commit
 
 LARGEST = 40_000_000  # bytes of the folder
@@ -62,36 +62,28 @@ def publish(reports, to, report=print):
     report(f"{readme}: " + ("the published findings stand there" if front_page.BEGIN in after else f"left as it is, as it has no {front_page.BEGIN}"))
 
 
-def publication():
-    """The folder of the published reports in the clone that this package is used from, for whoever reads results and models there.
-
-    Raises:
-        FileNotFoundError: nothing is published there, or this is no clone; the message says what to do.
-    """
-    repository = parameters.NOTEBOOKS.parent
-    if not parameters.NOTEBOOKS.is_dir():
-        raise FileNotFoundError("nbutils is installed without its repository, where the published models are; clone it and run there, or train with checkpoint = 'trained'")
-    if not (repository / "docs" / placing.MANIFEST).is_file():
-        raise FileNotFoundError(f"{repository / 'docs'}: nothing is published there yet; `nbutils publish` does it with a finished run, or train with checkpoint = 'trained'")
-    return repository / "docs"
-
-
-def published(notebook, model=None):
-    """Path of a published checkpoint.
+def publish_models(reports, notebook, to, report=print):
+    """Publish the models of one notebook of a run, with its results, for notebooks that fill with them instead of training; see `publications`.
 
     Args:
-        notebook: name of the notebook that trained it.
-        model: which of its `checkpoints`; None for that of a notebook with one `checkpoint`.
+        reports: folder of the run.
+        notebook: name of the notebook, whose results name `choices` and `checkpoints`.
+        to: folder.
     Raises:
-        FileNotFoundError: as `publication`.
-        ValueError: the notebook has no such model.
+        PublishError, PlaceError, CheckpointError: what speaks against it; nothing has been written.
     """
-    saved = results.load(publication(), notebook)
-    known = saved.get("checkpoints", {}) if model else saved
-    name = model or "checkpoint"
-    if name not in known:
-        raise ValueError(f"model: {name!r}; expected what {notebook} has published: {', '.join(saved.get('checkpoints', ())) or 'one checkpoint, without a name'}")
-    return publication() / known[name]
+    reports, to = Path(reports).resolve(), Path(to).resolve()
+    with records.alone_in(reports, report):
+        _done(reports, notebook)
+        executed = nbformat.read(reports / f"{notebook}.ipynb", as_version=4)
+        manifest = _manifest({notebook: executed})
+        sidecar = (reports / f"{notebook}.json").read_bytes()
+        if found := leaks.of_machine(sidecar):
+            raise PublishError(f"{notebook}.json: holds {found!r}, a place or a name of one machine; save what others can use")
+        named = workers.named_checkpoints(reports, sidecar)
+        files = {place: _inference_weights(path) for place, path in sorted(named.items())} | {f"{notebook}.json": sidecar}
+    changed = placing.place(to, files, manifest)
+    report(f"{to}: {len(named)} models, {_size(files, '.safetensors') / 1e6:.1f} MB, {changed} files changed")
 
 
 def _finished(reports):
@@ -99,17 +91,19 @@ def _finished(reports):
     names = [path.stem for path in sorted(parameters.NOTEBOOKS.glob("*.ipynb"))]
     if not any((reports / f".{name}.run.json").is_file() for name in names):
         raise PublishError(f"{reports}: is not the folder of a run; give the folder that `nbutils run` wrote to")
-    outcomes = {}
-    for name in names:
-        try:
-            record = records.recorded(reports, name)
-        except records.RecordError as error:
-            raise PublishError(f"{reports}: {name}: {error}; run it again") from None
-        if record is None or record.outcome.status != "done":
-            became = f"{record.outcome.status}, {record.outcome.error}" if record else "not run"
-            raise PublishError(f"{reports}: {name}: {became}; only a run with every notebook done is published: run the series again, what is done is not repeated")
-        outcomes[name] = vars(record.outcome)
-    return outcomes
+    return {name: vars(_done(reports, name)) for name in names}
+
+
+def _done(reports, name):
+    """The outcome of a notebook that is done and as it was written."""
+    try:
+        record = records.recorded(reports, name)
+    except records.RecordError as error:
+        raise PublishError(f"{reports}: {name}: {error}; run it again") from None
+    if record is None or record.outcome.status != "done":
+        became = f"{record.outcome.status}, {record.outcome.error}" if record else "not run"
+        raise PublishError(f"{reports}: {name}: {became}; only a run with every notebook done is published: run the series again, what is done is not repeated")
+    return record.outcome
 
 
 def _manifest(notebooks):

@@ -14,7 +14,7 @@ from .. import checkpoints
 from ..data import digits
 from ..data.sources import photos_folder
 from ..files import write_json, written_whole
-from . import parameters
+from . import parameters, publications
 from .execution import Execution, Outcome, commit, is_commit
 from .workers import named_checkpoints
 
@@ -65,14 +65,16 @@ def _alive(process):
 
 
 def cache_key(path, values, code, upstream):
-    """What a notebook's results depend on: its cells, parameters, the code, package versions, data on disk, what it needs."""
+    """What a notebook's results depend on: its cells, parameters, the code, package versions, data on disk, published weights, what it needs."""
     notebook = parameters.source(path)
     cells = [(cell.cell_type, cell.source) for cell in notebook.cells] if notebook else []
     compared = Path(values["compare_with"]) / f"{path.stem}.json" if values.get("compare_with") else None
     places = [photos_folder(values["data"])] if values.get("data", "scenes") != "scenes" else []
     places += [digits.locate(values["digit_data"])] if values.get("digit_data", "embedded") != "embedded" else []
     files = [(str(p.relative_to(place)), p.stat().st_size, p.stat().st_mtime_ns) for place in places for p in ([place] if place.is_file() else sorted(place.rglob("*")))]
-    content = json.dumps([cells, values, code, checkpoints.versions(), files, compared.read_text(encoding="utf-8") if compared else None, upstream], sort_keys=True)
+    weights = publications.digests() if values.get("checkpoint", "trained") != "trained" else []
+    beside = compared.read_text(encoding="utf-8") if compared else None
+    content = json.dumps([cells, values, code, checkpoints.versions(), files, beside, weights, upstream], sort_keys=True)
     return content_digest(content.encode())
 
 

@@ -1,0 +1,116 @@
+"""Results and models that stand in the repository, for whoever has trained none: the published run, and the models that `quick` fills with."""
+
+import json
+import shutil
+from pathlib import Path
+
+from ..files import written_whole
+from . import figures, parameters, results
+
+SMALL = "quick"  # folder of the small models, in that of the published run
+_MANIFEST = "published.json"
+
+
+def folder():
+    """The folder of the published run in the clone that this package is used from.
+
+    Raises:
+        FileNotFoundError: nothing is published there, or this is no clone; the message says what to do.
+    """
+    repository = parameters.NOTEBOOKS.parent
+    if not parameters.NOTEBOOKS.is_dir():
+        raise FileNotFoundError("nbutils is installed without its repository, where the published models are; clone it and run there, or train with checkpoint = 'trained'")
+    if not (repository / "docs" / _MANIFEST).is_file():
+        raise FileNotFoundError(f"{repository / 'docs'}: nothing is published there yet; `nbutils publish` does it with a finished run, or train with checkpoint = 'trained'")
+    return repository / "docs"
+
+
+def checkpoint(notebook, model=None):
+    """Path of a checkpoint of the published run.
+
+    Args:
+        notebook: name of the notebook that trained it.
+        model: which of its `checkpoints`; None for that of a notebook with one `checkpoint`.
+    Raises:
+        FileNotFoundError: as `folder`.
+        ValueError: the notebook has no such model.
+    """
+    saved = results.load(folder(), notebook)
+    known = saved.get("checkpoints", {}) if model else saved
+    name = model or "checkpoint"
+    if name not in known:
+        has = ", ".join(saved.get("checkpoints", ())) or "one checkpoint, without a name"
+        raise ValueError(f"model: {name!r}; expected what {notebook} has published: {has}")
+    return folder() / known[name]
+
+
+def fitting(notebook, **choices):
+    """The folder and the results of the published models of a notebook that were trained with these `choices`.
+
+    Returns:
+        (folder, results), or None where there are none.
+    """
+    for place, saved in _of(notebook):
+        if choices.items() <= saved["choices"].items():
+            return place, saved
+    return None
+
+
+def take(reports, notebook, **choices):
+    """Copy the published models of a notebook that were trained with these `choices` into a folder of reports, as if trained there.
+
+    Returns:
+        dict from name of a model to the path of its checkpoint in `reports`.
+    Raises:
+        ValueError: there are none; the message says which there are.
+    """
+    found = fitting(notebook, **choices)
+    if not found:
+        there = [", ".join(f"{name} = {saved['choices'][name]!r}" for name in choices) for _, saved in _of(notebook)]
+        wanted = ", ".join(f"{name} = {value!r}" for name, value in choices.items())
+        raise ValueError(f"checkpoint: no models are published for {wanted}; there are some for {' and for '.join(there) or 'nothing'}; "
+                         "take those values, or train with checkpoint = 'trained'")  # fmt: skip
+    source, saved = found
+    for place in saved["checkpoints"].values():
+        with written_whole(Path(reports) / place) as beside:
+            shutil.copyfile(source / place, beside)
+    return {name: Path(reports) / place for name, place in saved["checkpoints"].items()}
+
+
+def quote(reports, notebook, **sizes):
+    """Show what the published run found in a notebook, where that run was larger than this one.
+
+    Args:
+        reports: folder of this run's reports.
+        sizes: parameters of the notebook, and what they are in this run; one that is larger in the published run is enough.
+    """
+    place = parameters.NOTEBOOKS.parent / "docs"
+    if not (place / f"{notebook}.json").is_file():
+        return
+    facts = json.loads((place / f"{notebook}.ipynb").read_text(encoding="utf-8"))["metadata"]["nbutils"]
+    if any(facts["parameters"].get(name, value) > value for name, value in sizes.items()):
+        profile = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))["profile"]
+        found = results.load(place, notebook)["findings"]
+        said = "\n".join(f"> - {figures.plain(entry['text'])} ({link(reports, notebook, entry['evidence'])})" for entry in found)
+        figures.say(f"> **This run is too small to decide much here.** The published one, profile `{profile}`, found:\n>\n{said}")
+
+
+def link(reports, notebook, evidence):
+    """A Markdown link from a page in `reports` to a figure or table of a published report; where no link can lead there, its name."""
+    docs, text = parameters.NOTEBOOKS.parent / "docs", f"published report {notebook.split('_')[0]}"
+    beside = Path(reports).resolve().parent == docs.parent.resolve()
+    return f"[{text}](../docs/{notebook}.html#{evidence})" if beside else text
+
+
+def digests():
+    """What tells these publications from others: the digests of all of their files, for what depends on them."""
+    return [(place / _MANIFEST).read_text(encoding="utf-8") for place in _folders() if (place / _MANIFEST).is_file()]
+
+
+def _folders():
+    docs = parameters.NOTEBOOKS.parent / "docs"
+    return [docs, docs / SMALL]
+
+
+def _of(notebook):
+    return [(place, results.load(place, notebook)) for place in _folders() if (place / f"{notebook}.json").is_file()]
