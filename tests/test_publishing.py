@@ -636,3 +636,16 @@ def test_what_the_published_run_found_is_quoted_where_it_was_larger(place, monke
     assert all("profile `tiny`" in text and "It takes \\*some\\* \\[bits\\]." in text for text in said)
     assert "(../docs/01_fills.html#figure-key)" in said[0]
     assert "](" not in said[1]
+
+
+def test_what_the_published_run_decided_is_told_of_claims_left_undecided(place, monkeypatch):
+    said = []
+    monkeypatch.setattr(figures, "say", said.append)
+    docs = place[0] / "docs"
+    verdicts = {"A01": "refuted", "A02": "undecided", "A03": "supported"}
+    entries = [{"id": name, "verdict": verdict, "notebook": "01_fills", "evidence": "figure-key"} for name, verdict in verdicts.items()]
+    (docs / "claims.json").write_text(json.dumps(entries))
+    publications.quote_verdicts(place[0] / "reports", [entry | {"verdict": "supported"} for entry in entries])
+    assert not said
+    publications.quote_verdicts(place[0] / "reports", [entry | {"verdict": "undecided"} for entry in entries[:2]])
+    assert said == ["Of what stays undecided here, the published run decided 1: A01 *refuted* ([published report 01](../docs/01_fills.html#figure-key))."]

@@ -95,6 +95,22 @@ def quote(reports, notebook, **sizes):
         figures.say(f"> **This run is too small to decide much here.** The published one, profile `{profile}`, found:\n>\n{said}")
 
 
+def quote_verdicts(reports, entries):
+    """Show the verdicts of the published run on claims that this one leaves undecided.
+
+    Args:
+        reports: folder of this run's reports.
+        entries: of this run, from `ledger.collect`.
+    """
+    place = parameters.NOTEBOOKS.parent / "docs" / "claims.json"
+    before = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else []
+    open_here = {entry["id"] for entry in entries if entry["verdict"] == "undecided"}
+    decided = [entry for entry in before if entry["id"] in open_here and entry["verdict"] != "undecided"]
+    if decided:
+        said = ", ".join(f"{entry['id']} *{entry['verdict']}* ({link(reports, entry['notebook'], entry['evidence'])})" for entry in decided)
+        figures.say(f"Of what stays undecided here, the published run decided {len(decided)}: {said}.")
+
+
 def link(reports, notebook, evidence):
     """A Markdown link from a page in `reports` to a figure or table of a published report; where no link can lead there, its name."""
     docs, text = parameters.NOTEBOOKS.parent / "docs", f"published report {notebook.split('_')[0]}"
