@@ -10,12 +10,13 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 
+from . import devices
 from .data.captions import Vocabulary
 from .files import written_whole
 from .nade.inpainter import Inpainter, InpainterConfig
 
 FORMAT = 1
-_PACKAGES = ("torch", "numpy", "lightning", "safetensors")
+_PACKAGES = ("torch", "numpy", "safetensors")
 
 
 class CheckpointError(ValueError):
@@ -98,9 +99,11 @@ def part(tensors, name):
     return {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
 
 
-def load_inpainter(path):
+def load_inpainter(path, device=None):
     """The model of a checkpoint, in evaluation mode, and the vocabulary it reads captions with.
 
+    Args:
+        device: where the model goes, such as "cpu"; None for `devices.default()`.
     Raises:
         CheckpointError: as `load`, or the checkpoint is of another kind of model.
     """
@@ -110,4 +113,4 @@ def load_inpainter(path):
     config = description["config"]
     model = Inpainter(InpainterConfig(**config | {"merge_layers": tuple(config["merge_layers"])}))
     model.load_state_dict(part(tensors, "model"))
-    return model.eval(), Vocabulary(tuple(description["vocabulary"]))
+    return model.to(device or devices.default()).eval(), Vocabulary(tuple(description["vocabulary"]))

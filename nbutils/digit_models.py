@@ -7,7 +7,7 @@ import joblib
 import torch
 from tqdm import tqdm
 
-from . import checkpoints, inpainting
+from . import checkpoints, devices, inpainting
 from .data import digits
 from .data.captions import PADDING, UNKNOWN
 from .data.fingerprints import fingerprint
@@ -142,9 +142,11 @@ def _in_order(model, pictures, order, number, rows):
     return number, rows, likelihood.hole_nll(model, pictures[rows], torch.zeros_like(pictures[rows], dtype=torch.bool), ordering=order)
 
 
-def load(path):
+def load(path, device=None):
     """The model of a checkpoint, with its best weights where they were kept, in evaluation mode.
 
+    Args:
+        device: where the model goes, such as "cpu"; None for `devices.default()`.
     Raises:
         CheckpointError: as `checkpoints.load`, or the checkpoint is of another kind of model.
     """
@@ -153,4 +155,4 @@ def load(path):
         raise checkpoints.CheckpointError(f"{path}: holds a {description.get('model')}, expected one of {', '.join(MODELS)}")
     model = build(description["model"], description["config"])
     model.load_state_dict(checkpoints.part(tensors, "best") or checkpoints.part(tensors, "model"))
-    return model.eval()
+    return model.to(device or devices.default()).eval()

@@ -13,7 +13,7 @@ import torch
 import yaml
 from tqdm import tqdm
 
-from . import inpainting
+from . import devices, inpainting
 from .data import sources
 from .files import write_text
 from .nade.objective import InpaintingTask
@@ -60,10 +60,13 @@ class Recipe:
     steps: int = 2200
     learning_rate: float = 0.008
     schedule: str = "cosine"
-    precision: str = "bf16-mixed"
+    precision: str = "auto"
     validate_every: int = 275
     checkpoint_every: int = 500
     seed: int = 0
+
+    def __post_init__(self):
+        object.__setattr__(self, "precision", devices.resolved(self.precision))
 
     def fit(self, folder, splits=None, name="inpainter", change=None):
         """Train, go on with or take up the training of this recipe.

@@ -5,26 +5,29 @@ A task supplies `batch(size, generator)`, `loss_of(model, batch)` and `validate(
 stopped and resumed goes on exactly as if it had not been.
 """
 
+import atexit
 import hashlib
 import json
-import logging
 import math
 import os
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from . import devices
 from .files import source_digest
 from .side_by_side import end_with_parent
 from .training_state import TrainingState, alone
 
 SCHEDULES = ("plateau", "cosine", "constant")
-PRECISIONS = ("32-true", "bf16-mixed", "64-true")
+_READ_EVERY = 10  # steps; reading a number waits for the device that computes it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,9 @@ class TrainingSettings:
     `beta2`: how long Adam remembers squared gradients. `keep_best`: end with the weights of the lowest validation loss, not the last.
     `patience`: steps without improvement of the validation loss, median-filtered over 10 validations, before a division.
     `micro_batches`: equal parts of a batch that are worked through one after the other, for want of memory; batch normalisation sees a part
-    at a time, of all processes. `clip_norm`: largest gradient norm, infinite for none. `precision`: "bf16-mixed" runs the convnet in bfloat16.
+    at a time, of all processes. `clip_norm`: largest gradient norm, infinite for none.
+    `precision`: "32-true"; "bf16-mixed", which runs the model in bfloat16 with weights and loss in float32; "64-true"; "auto", which becomes
+    what `devices.resolved` makes of it here and now, so that settings say what was computed.
 
     Raises:
         ValueError: an impossible value, named.
@@ -60,9 +65,9 @@ class TrainingSettings:
                 raise ValueError(f"{name}: {getattr(self, name)!r}; expected a positive number")
         if not 0 < self.beta2 < 1:
             raise ValueError(f"beta2: {self.beta2!r}; expected a number between 0 and 1")
-        for name, allowed in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule: {self.schedule!r}; expected one of {', '.join(SCHEDULES)}")
+        object.__setattr__(self, "precision", devices.resolved(self.precision))
 
 
 _STARTS = ("cli", "__main__", "console", "reports/", "recipes", "search", "journal", "importance", "side_by_side")  # trainings and shows them; has no part in one
@@ -115,7 +120,7 @@ def train(model, task, settings, folder, description, unrelated=()):
         description: dict that JSON can hold: what is trained (`model`, `config`, `vocabulary`, data ...).
         unrelated: places in this package whose code has no part in this training, besides the reports.
     Returns:
-        TrainingRun; the model is left in evaluation mode on the CPU.
+        TrainingRun; the model is left in evaluation mode on the device where it was trained.
     Raises:
         ValueError: a batch that cannot be cut into equal parts for the processes.
         FloatingPointError: the loss, the gradient or the validation loss became NaN or infinite; the last checkpoint keeps the weights before.
@@ -124,79 +129,154 @@ def train(model, task, settings, folder, description, unrelated=()):
     """
     identity = json.dumps([description, asdict(settings), code_digest(unrelated)], sort_keys=True, default=str)
     folder = Path(folder) / hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
-    fabric = _fabric(settings.precision)
-    with alone(folder) if fabric.is_global_zero else nullcontext():
-        return _train(fabric, model, task, settings, TrainingState(folder, settings, description))
+    processes = _Processes.started()
+    with alone(folder) if processes.leads else nullcontext(), _in_precision(model, settings.precision, processes.device):
+        return _train(processes, model, task, settings, TrainingState(folder, settings, description))
 
 
-def _fabric(precision):
-    """Devices and processes: one, or as many as `torchrun` has started."""
-    from lightning.fabric import Fabric  # takes seconds to import, which only training should pay
-    from lightning.fabric.strategies import DDPStrategy
-    from lightning_utilities.core import rank_zero
+@dataclass(frozen=True)
+class _Processes:
+    """This process among those that share a training, `number` from 0 of `count`, and the device that it works on."""
 
-    rank_zero.log.setLevel(logging.WARNING)  # it announces the precision at every start
-    processes = int(os.environ.get("WORLD_SIZE", 1))
-    if processes == 1:
-        return Fabric(accelerator="auto", devices=1, precision=precision)
-    end_with_parent()  # torchrun gives each of its processes a session of its own, in which it would go on when torchrun is killed
-    here = int(os.environ["LOCAL_WORLD_SIZE"])
-    fabric = Fabric(accelerator="auto", devices=here, num_nodes=processes // here, strategy=DDPStrategy(broadcast_buffers=False), precision=precision)
-    fabric.launch()
-    return fabric
+    number: int
+    count: int
+    device: torch.device
+
+    @classmethod
+    def started(cls):
+        """One, or as many as `torchrun` has started, which then meet here."""
+        count, device = int(os.environ.get("WORLD_SIZE", 1)), devices.default()
+        if count == 1:
+            return cls(0, 1, device)
+        end_with_parent()  # torchrun gives each process a session of its own, where it would go on when torchrun is killed
+        on_cuda = device.type == "cuda"
+        if on_cuda:
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(device)
+        if not distributed.is_initialized():
+            distributed.init_process_group("nccl" if on_cuda else "gloo", device_id=device if on_cuda else None)
+            atexit.register(distributed.destroy_process_group)
+        return cls(distributed.get_rank(), count, device)
+
+    @property
+    def leads(self):
+        """Whether this is the process that writes files and speaks."""
+        return self.number == 0
+
+    def place(self, tensor):
+        """A tensor of the CPU on the device of this process."""
+        return tensor if self.device.type == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def share(self, model):
+        """The model as every process calls it: gradients are averaged; statistics are those of all already, see `BatchNorm2d`."""
+        return DistributedDataParallel(model, broadcast_buffers=False) if self.count > 1 else model
+
+    def told(self, found):
+        """What the first process has found, to all."""
+        values = [found]
+        if self.count > 1:
+            distributed.broadcast_object_list(values)
+        return values[0]
+
+    def sum(self, value):
+        """A tensor's sum over all processes."""
+        if self.count > 1:
+            distributed.all_reduce(value)
+        return value
+
+    def wait(self):
+        """Go on when all have come here."""
+        if self.count > 1:
+            distributed.barrier()
 
 
-def _train(fabric, model, task, settings, state):
-    processes, leads = fabric.world_size, fabric.is_global_zero
-    parts = processes * settings.micro_batches
+@contextmanager
+def _in_precision(model, precision, device):
+    """What calls of the model are computed in."""
+    forward = model.forward
+    if precision == "bf16-mixed":
+        lowered = torch.autocast(device.type, torch.bfloat16)(forward)
+        model.forward = lambda *inputs, **named: _each(_single, lowered(*inputs, **named))
+    elif precision == "64-true":
+        model.double()
+        model.forward = lambda *inputs, **named: forward(*_each(_double, inputs), **named)
+    try:
+        yield
+    finally:
+        vars(model).pop("forward", None)  # the class has its own
+
+
+def _each(change, value):
+    """A value with all its tensors changed, also those within tuples."""
+    if isinstance(value, tuple | list):
+        return tuple(_each(change, entry) for entry in value)
+    return change(value) if torch.is_tensor(value) else value
+
+
+def _single(tensor):
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _double(tensor):
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _train(processes, model, task, settings, state):
+    parts = processes.count * settings.micro_batches
     if settings.batch_size % parts:
-        raise ValueError(f"batch_size: {settings.batch_size} cannot be cut into {parts} equal parts, {settings.micro_batches} for each of {processes} processes")
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=True)
-    wrapped, wrapped_optimizer = fabric.setup(model.to(memory_format=torch.channels_last), optimizer)
-    found = state.find() if leads else None
-    state.restore(fabric.broadcast(found) if processes > 1 else found, model, optimizer)
+        shares = f"{settings.micro_batches} for each of {processes.count} processes"
+        raise ValueError(f"batch_size: {settings.batch_size} cannot be cut into {parts} equal parts, {shares}")
+    model.to(processes.device, memory_format=torch.channels_last)
+    adam = dict(lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), **adam)
+    shared = processes.share(model)
+    state.restore(processes.told(state.find() if processes.leads else None), model, optimizer)
     name = str(state.description.get("name", "training"))
-    bar = tqdm(total=settings.steps, initial=state.step, desc=name, file=sys.stdout, mininterval=2, dynamic_ncols=False, ncols=84, disable=not leads)
+    shown = dict(file=sys.stdout, mininterval=2, dynamic_ncols=False, ncols=84, disable=not processes.leads)
+    bar = tqdm(total=settings.steps, initial=state.step, desc=name, **shown)
     while state.step < settings.steps:
         began = time.perf_counter()
-        wrapped.train()
+        shared.train()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(settings, state.step, state.plateau.divisions)
         batch = task.batch(settings.batch_size, step_generator(settings.seed, state.step))
-        wrapped_optimizer.zero_grad()
+        optimizer.zero_grad()
         total = 0.0
         for number in range(settings.micro_batches):
-            own = task.part(batch, number * processes + fabric.global_rank, parts) if parts > 1 else batch
-            with fabric.no_backward_sync(wrapped, enabled=number + 1 < settings.micro_batches):
-                loss = task.loss_of(wrapped, fabric.to_device(own))
-                fabric.backward(loss * processes)  # gradients are averaged over processes
+            own = task.part(batch, number * processes.count + processes.number, parts) if parts > 1 else batch
+            last = number + 1 == settings.micro_batches
+            with shared.no_sync() if processes.count > 1 and not last else nullcontext():
+                loss = task.loss_of(shared, _each(processes.place, own))
+                (loss * processes.count).backward()  # gradients are averaged over processes
             total += loss.detach()
-        if processes > 1:
-            total = fabric.all_reduce(total, reduce_op="sum")
-        state.refuse_unless_finite("loss", total)
-        norm = fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False)
-        state.refuse_unless_finite("gradient", norm)
-        wrapped_optimizer.step()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+        state.note(processes.sum(total), norm)
+        optimizer.step()
         state.step += 1
-        state.losses.append(total.item())
+        ends = state.step == settings.steps
+        validates = ends or state.step % settings.validate_every == 0
+        saves = ends or state.step % settings.checkpoint_every == 0
+        if validates or saves or state.step % _READ_EVERY == 0:
+            state.read()
         state.seconds += time.perf_counter() - began
         bar.update()
-        if state.step % settings.validate_every == 0 or state.step == settings.steps:
-            wrapped.eval()
-            scores = task.validate(wrapped)  # by every process for itself, so that all know what the learning rate depends on
-            state.refuse_unless_finite("validation loss", scores["loss"])
+        if validates:
+            model.eval()
+            scores = task.validate(model)  # by every process for itself, so that all know what the learning rate depends on
+            state.refuse_unless_finite("validation loss", scores["loss"], state.step)
             state.plateau.update(state.step, scores["loss"])
             state.record(scores, optimizer, norm, model)
             if settings.keep_best and scores["loss"] == min(row["valid_loss"] for row in state.metrics):
                 state.best = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
-            bar.set_postfix({"train": f"{state.metrics[-1]['train_loss']:.3f}", "valid": f"{scores['loss']:.3f}"}, refresh=False)
-            if leads:
+            told = {"train": f"{state.metrics[-1]['train_loss']:.3f}", "valid": f"{scores['loss']:.3f}"}
+            bar.set_postfix(told, refresh=False)
+            if processes.leads:
                 state.write_metrics()
-        if leads and (state.step % settings.checkpoint_every == 0 or state.step == settings.steps):
+        if processes.leads and saves:
             state.save(model, optimizer)
     bar.close()
-    fabric.barrier()
-    model.cpu().eval()
+    processes.wait()
+    model.eval()
     if settings.keep_best:
         model.load_state_dict(state.best)
     return TrainingRun(state.metrics, state.path)

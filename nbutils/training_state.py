@@ -61,12 +61,33 @@ class TrainingState:
         self.seconds = 0.0
         self.best = {}  # the weights of the lowest validation loss, where they are kept
         self.losses, self.metrics = [], []  # training losses since the last validation; a row per validation
+        self.unread = []  # losses and gradient norms of the last steps, still on their device
         self.plateau = MedianPlateau(settings.patience)
 
-    def refuse_unless_finite(self, name, value):
+    def note(self, loss, gradient_norm):
+        """Keep the loss and the gradient's norm of the step that is under way, scalars, where they were computed."""
+        self.unread.append(torch.stack([loss, gradient_norm]))
+
+    def read(self):
+        """Wait for what was noted, and refuse what is not finite; weights may be validated or saved after that alone.
+
+        Raises:
+            FloatingPointError: naming the first such step.
+        """
+        if not self.unread:
+            return
+        noted, self.unread = torch.stack(self.unread).tolist(), []
+        for step, (loss, gradient_norm) in enumerate(noted, start=self.step - len(noted)):
+            self.refuse_unless_finite("loss", loss, step)
+            self.refuse_unless_finite("gradient", gradient_norm, step)
+            self.losses.append(loss)
+
+    def refuse_unless_finite(self, name, value, step):
         if not math.isfinite(value):
-            kept = f"the weights of step {self.saved_step} are in {self.path}" if self.path.exists() else "no checkpoint had been written yet"
-            raise FloatingPointError(f"the {name} became {float(value)} at step {self.step}; {kept}; try a lower learning rate, clip_norm, or precision 32-true")
+            saved = f"the weights of step {self.saved_step} are in {self.path}"
+            kept = saved if self.path.exists() else "no checkpoint had been written yet"
+            advice = "try a lower learning rate, clip_norm, or precision 32-true"
+            raise FloatingPointError(f"the {name} became {value} at step {step}; {kept}; {advice}")
 
     def record(self, scores, optimizer, gradient_norm, model):
         parameter_norm = torch.nn.utils.get_total_norm(list(model.parameters()))

@@ -65,7 +65,6 @@ class ClassificationTask:
             `train_loss`, re-estimated, on training pictures; `loss_a`, `loss_b`, the loss of each half of the held-out pictures.
         """
         device = next(model.parameters()).device
-        model = getattr(model, "module", model)
         seen, seen_labels, new, new_labels = (
             part[: self.num_scored].to(device) for part in (self.pixels, self.labels, self.held_out_pixels, self.held_out_labels)
         )  # fmt: skip

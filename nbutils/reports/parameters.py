@@ -11,10 +11,11 @@ import yaml
 
 from ..data import digits
 from ..data.sources import photos_folder
+from ..devices import PRECISIONS
 from ..nade.inpainter import KINDS, MERGERS
 from ..nade.losses import LOSSES, WEIGHTINGS
 from ..nade.objective import MASKS
-from ..training import PRECISIONS, SCHEDULES
+from ..training import SCHEDULES
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
