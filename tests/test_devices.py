@@ -4,8 +4,10 @@ so whatever would wait for one raises. Whether a GPU computes the same is a test
 import pytest
 import torch
 from test_incremental import random_case, seeded
+from test_pixel_models import predictor
 
 from nbutils.nade import engines, likelihood, sampling, schedules
+from nbutils.pixelrnn import inpainting
 
 META = torch.device("meta")
 
@@ -49,6 +51,14 @@ def test_a_greedy_order_waits_for_nothing_but_the_choice():
     assert bits.device == logits_of(index[:1]).device == META
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_no_pixel_that_is_sampled_waits_for_a_device(cell):
+    model, pixels = predictor(cell=cell, num_layers=2).to(META), torch.zeros(3, 20, device=META).double()
+    result = inpainting.sample_next(model, pixels, 5, 10, num_samples=2, generator=seeded())
+    assert result.values.device == META
+    assert result.values.shape == (2, 3, 10)
+
+
 def test_a_pass_that_needs_a_value_is_noticed():
     """What the tests above rely on."""
     with pytest.raises((NotImplementedError, RuntimeError)):
@@ -70,3 +80,19 @@ def test_a_gpu_gives_what_the_cpu_gives_on_the_device_of_the_pictures(strategy):
         nats = [likelihood.hole_nll(m, image, known, caption, length, ordering=ordering, generator=seeded()) for m in (model, there)]
         assert nats[1].device.type == "cpu"
         assert torch.allclose(*nats)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_gpu_fills_in_pixels_as_the_cpu_does(cell):
+    models = [predictor(cell=cell, num_layers=2).to(device) for device in ("cpu", "cuda")]
+    pixels = (torch.rand(3, 20, generator=seeded()) > 0.5).double()
+    known = torch.ones_like(pixels, dtype=torch.bool)
+    known[:, 7:10] = False
+    after = [inpainting.sample_next(model, pixels, 5, 10, num_samples=2, generator=seeded()).values for model in models]
+    around = [inpainting.sample_around(model, pixels, known, num_particles=4, generator=seeded()).pixels for model in models]
+    nlls = [inpainting.filling_nlls(model, pixels, torch.tensor([[3, 8]] * 3)) for model in models]
+    best = [inpainting.most_probable(model, pixels[0], torch.tensor([3, 8])).filling for model in models]
+    for here, there in (after, around, nlls, best):
+        assert there.device.type == "cpu"
+        assert torch.allclose(here, there)

@@ -82,10 +82,8 @@ def conditional_nlls(model, image, known, caption=None, caption_length=None, *, 
         example = on_device(pair % len(image), image.device)
         words = (None, None) if caption is None else (caption[example], caption_length[example])
         group = _Group(model, image[example], hole[pair % len(image)], *words, engine)
-        if places is None:
-            found = group.by_entropy(1 if ordering == "greedy" else -1)
-        else:
-            found = group.in_order(places[pair // len(image)], segment, segments)
+        place = None if places is None else places[pair // len(image)]
+        found = group.by_entropy(1 if ordering == "greedy" else -1) if place is None else group.in_order(place, segment, segments)
         for parts, part in zip((nats, rank), found):
             parts.append(part)
     shape = (num_orders, len(image), segments, size)
