@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from test_inpainter import trained_like
 
 from nbutils.nade import engines, likelihood, masks, sampling, wavefronts
+from nbutils.nade.categorical import entropy
 from nbutils.nade.incremental import IncrementalEngine
 from nbutils.nade.inpainter import KINDS, MERGERS, Inpainter, InpainterConfig
 
@@ -101,6 +102,62 @@ def test_likelihoods_are_the_same(seed):
             fast, fast_rank = likelihood.conditional_nlls(model, image, known, caption, length, **arguments, engine=engine, generator=seeded(seed))
             assert torch.equal(rank, fast_rank)
             assert torch.allclose(dense, fast, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("seed", range(8))
+def test_an_order_cut_into_segments_costs_what_it_costs_from_end_to_end(seed, dtype):
+    model, image, known, caption, length = random_case(seed)
+    arguments = dict(ordering="orderless", num_orders=2, engine=("auto", "incremental", "dense")[seed % 3])
+    plain, *others = (
+        likelihood.conditional_nlls(model.to(dtype), image, known, caption, length, **arguments, generator=seeded(seed), segments=count)
+        for count in (1, None, 3, 500)  # the last is more than there are variables
+    )
+    for nats, rank in others:
+        assert torch.equal(rank, plain[1])
+        assert torch.allclose(nats, plain[0], atol=1e-9 if dtype == torch.float64 else 1e-5, rtol=0)
+        assert torch.allclose(nats.sum(-1), plain[0].sum(-1), rtol=2e-6, atol=0)
+
+
+def test_segments_are_counted_by_work_and_memory(monkeypatch):
+    model = Inpainter(InpainterConfig(image_size=16, levels=4, width=8, layers=4)).eval()
+    shape, variables = (1, 3, 16, 16), 192
+    alone = engines.num_segments("auto", model, shape, variables)
+    assert alone > 1
+    assert 1 <= engines.num_segments("auto", model, (200, *shape[1:]), variables) < alone  # there is enough to do in every turn
+    assert engines.num_segments("dense", model, shape, variables) == 1
+    assert engines.num_segments("auto", lambda *_: None, shape, variables) == 1
+    monkeypatch.setattr(engines, "MEMORY", 3 * IncrementalEngine.bytes_per_picture(model, shape))
+    assert engines.num_segments("auto", model, shape, variables) == 3
+
+
+def cases_of_greedy_orders():
+    """An engine that has just given all entropies, then after each of a few changes."""
+    for seed in range(12):
+        model, image, known, caption, length = random_case(seed)
+        hole = ~known.flatten(1)
+        engine = IncrementalEngine(model.double(), image.shape, hole, caption, length, image.device)
+        state, unknown = image.flatten(1).clone(), hole.clone()
+        for _ in range(5):
+            yield model, (state.view(image.shape), ~unknown.view(image.shape), caption, length), engine, state, unknown
+            shown = unknown & (torch.rand(hole.shape, generator=seeded(seed)) < 0.2)
+            state = torch.where(shown, (state + 1) % 4, state)
+            unknown = unknown & ~shown
+
+
+def test_entropies_of_what_changed_are_those_of_the_whole_net():
+    kept, left_out = {}, 0
+    for model, whole, engine, state, unknown in cases_of_greedy_orders():
+        bits = kept.setdefault(id(engine), (engine, torch.zeros(unknown.shape, dtype=torch.float64)))[1]
+        index, found, logits_of = engine.entropies(state, unknown, unknown)
+        left_out += int(unknown.sum()) - len(index)
+        bits.view(-1)[index] = found
+        with torch.no_grad():
+            logits = model(*whole).flatten(0, 3)
+        assert torch.allclose(bits[unknown], entropy(logits).view(bits.shape)[unknown], atol=1e-9)
+        some = unknown.flatten().nonzero()[::3, 0]
+        assert torch.allclose(logits_of(some), logits[some], atol=1e-9)
+    assert left_out > 0
 
 
 def test_pictures_that_do_not_fit_together_are_filled_group_by_group(monkeypatch):

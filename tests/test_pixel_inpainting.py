@@ -98,6 +98,39 @@ def test_samples_have_the_probabilities_that_reading_them_again_gives():
         assert torch.allclose(-own.log(), again, atol=1e-10)
 
 
+def plain_steps(model, state):
+    """`PixelPredictor.steps` by calls of the model."""
+
+    class Steps:
+        def take(self, rows):
+            self.state = inpainting._of_rows(self.state, rows)
+
+        def __call__(self, pixels):
+            logits, self.state = model(pixels[:, None], self.state)
+            return logits[:, 0]
+
+    steps = Steps()
+    steps.state = state
+    return steps, steps
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_samples_are_those_of_the_model_called_for_every_pixel(config, monkeypatch):
+    model, pixels = predictor(**config), pictures(4, 20)
+    found = []
+    for plain in (False, True):
+        if plain:
+            monkeypatch.setattr(type(model), "steps", plain_steps)
+        generator = torch.Generator().manual_seed(4)
+        after = inpainting.sample_next(model, pixels, 3, 15, num_samples=5, generator=generator)
+        around = inpainting.sample_around(model, pixels, hidden_at(pixels, [5, 6, 9]), num_particles=7, generator=generator)
+        found.append((after.values, around.pixels, after.probabilities, around.log_evidence))
+    for fast, slow in zip(*(case[:2] for case in found)):
+        assert torch.equal(fast, slow)
+    for fast, slow in zip(*(case[2:] for case in found)):
+        assert torch.allclose(fast, slow, rtol=0, atol=1e-10)
+
+
 def test_samples_follow_the_model():
     model, pixels = predictor(), pictures(1, 9)
     values = inpainting.sample_next(model, pixels, 5, 4, num_samples=8000, generator=torch.Generator().manual_seed(1)).values[:, 0].long()

@@ -42,6 +42,27 @@ def test_fused_layers_have_the_outputs_states_and_gradients_of_torchs(kind, laye
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm"])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_single_steps_go_on_as_torchs_cells_do_with_rows_taken_on_the_way(kind, layers):
+    made, sequence = cells(kind, inputs=2, layers=layers), torch.randn(9, 4, 2).double()
+    with torch.no_grad():
+        _, state = made(torch.randn(3, 4, 2).double())
+        given = [part.clone() for part in (state if kind == "lstm" else (state,))]
+        first, steps = state, recurrent.Steps(made, state)
+        for number, x in enumerate(sequence):
+            outputs, state = made(x[None], state)
+            assert torch.allclose(steps(x.t()), outputs[0].t(), rtol=0, atol=1e-12)
+            if number == 4:
+                rows = torch.tensor([3, 3, 0, 1])
+                state = tuple(part[:, rows] for part in state) if kind == "lstm" else state[:, rows]
+                steps.take(rows)
+        with pytest.raises(ValueError, match="one direction"):
+            recurrent.Steps(nn.GRU(2, 3, bidirectional=True), state)
+    for before, after in zip(given, first if kind == "lstm" else (first,)):
+        assert torch.equal(before, after)  # what was handed in stays
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
 def test_float32_agrees_to_its_rounding_over_hundreds_of_steps(kind):
     made = cells(kind, 1, 32).float()
     sequence = (torch.rand(400, 6, 1) > 0.8).float()

@@ -1,6 +1,7 @@
 """Sampling follows the distributions it should, and its random numbers have addresses."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -206,6 +207,65 @@ def test_impossible_levels_are_never_drawn_and_nothing_is_nan(temperature):
     assert categorical.entropy(logits).isfinite().all()
 
 
+def drawn_plainly(logits, temperature, uniform):
+    """`draw_levels` as it is defined, whole tables at once."""
+    logits = logits.double()
+    highest = logits.max(-1, keepdim=True).values
+    weight = (logits == highest).double() if temperature == 0 else ((logits - highest) / temperature).exp()
+    cumulative = weight.cumsum(-1)
+    total = cumulative[:, -1]
+    threshold = torch.minimum(uniform * total, total.nextafter(torch.zeros_like(total)))
+    return (cumulative <= threshold[:, None]).sum(-1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 400),
+    st.sampled_from([2, 7, 256]),
+    st.sampled_from([0.0, 1e-300, 0.03, 0.7, 1.0, 5.0, 1e6]),
+    st.sampled_from([torch.float32, torch.float64]),
+)
+def test_levels_drawn_in_parts_are_those_of_the_definition(seed, count, levels, temperature, dtype):
+    generator = seeded(seed)
+    logits = 5 * torch.randn(count, levels, generator=generator, dtype=dtype)
+    ties = torch.rand(count, generator=generator) < 0.3
+    logits[ties] = logits[ties].round()
+    impossible = torch.rand(count, levels, generator=generator) < 0.3
+    impossible[:, seed % levels] = False  # a level of each row stays possible
+    logits[impossible] = -torch.inf
+    ends = torch.tensor([0.0, 2.0**-53, 0.5, 1 - 2.0**-53], dtype=torch.float64)
+    uniform = torch.rand(count, generator=generator, dtype=torch.float64)
+    extreme = torch.rand(count, generator=generator) < 0.4
+    uniform[extreme] = ends[torch.randint(4, (int(extreme.sum()),), generator=generator)]
+    before = logits.clone()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(categorical, "_IN_CACHE", 50 * levels)
+        drawn = categorical.draw_levels(logits, temperature, uniform)
+        bits = categorical.entropy(logits, max(temperature, 0.03))
+    assert torch.equal(drawn, drawn_plainly(logits, temperature, uniform))
+    assert torch.equal(logits, before)
+    log_p = (logits.double() / max(temperature, 0.03)).log_softmax(-1)
+    expected = -torch.where(log_p > -torch.inf, log_p.exp() * log_p, 0).sum(-1) / math.log(2)
+    assert torch.allclose(bits.double(), expected, atol=1e-4 if dtype == torch.float32 else 1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("row", [[0.0, torch.nan], [-torch.inf] * 2, [0.0, torch.inf], [torch.nan] * 2])
+def test_logits_that_are_no_distribution_are_refused(row, temperature):
+    logits = torch.tensor([[0.0, 1.0], row, [1.0, 0.0]])
+    uniform = torch.tensor([0.5, 0.5, 0.5]).double()
+    with pytest.raises(ValueError, match="logits: those of 1 variables are no distribution"):
+        categorical.draw_levels(logits, temperature, uniform)
+    unsound = torch.zeros((), dtype=torch.bool)
+    categorical.draw_levels(logits[:1], temperature, uniform[:1], unsound)
+    assert not unsound
+    drawn = categorical.draw_levels(logits, temperature, uniform, unsound)
+    assert unsound  # and what was drawn can be looked up
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+
+
 def test_entropy_is_in_bits():
     assert torch.allclose(categorical.entropy(torch.zeros(1, 8)), torch.tensor([3.0]))
 
@@ -360,6 +420,15 @@ def test_what_a_watcher_raises_ends_the_run(strategy):
     image, known, caption, length = small_case()
     with pytest.raises(InterruptedError, match="enough"):
         sampling.inpaint(small_model(), image, known, caption, length, strategy=strategy, watch=watch, generator=seeded())
+
+
+@pytest.mark.parametrize("strategy", sampling.STRATEGIES)
+def test_a_model_that_has_diverged_is_refused_instead_of_drawing_black(strategy):
+    image, known, caption, length = small_case()
+    model = small_model()
+    model.head.weight.data[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"logits: .*weights are not finite"):
+        sampling.inpaint(model, image, known, caption, length, strategy=strategy, generator=seeded())
 
 
 def test_a_whole_picture_can_be_drawn_from_nothing():

@@ -49,7 +49,7 @@ class IncrementalEngine:
         self.kept = [torch.zeros(self.num_sites + 1, width, dtype=self.dtype, device=device) for width in self._widths()]
         self.stale = np.ones((c.layers, self.num_sites + 1), bool)
         self.stale[:, -1] = False
-        self.marked = np.zeros(self.num_sites + 1, bool)
+        self.marked, self.place = np.zeros(self.num_sites + 1, bool), np.zeros(self.num_sites + 1, np.int64)
         self.hole, self.unknown = hole.numpy(), None
         self.computed = [0] * c.layers  # sites of every layer that the last prediction took
         self.changeable = [self._changeable(layer) for layer in range(c.layers)]
@@ -96,40 +96,73 @@ class IncrementalEngine:
         return sum(sites * terms * self.model.config.width for sites, terms in zip(sites_per_layer, inputs))
 
     @torch.no_grad()
-    def predict(self, state, unknown, wanted, only_changed=False):
+    def predict(self, state, unknown, wanted):
         """Logits of hole variables given everything that is not unknown.
 
         A variable's level may change between two calls only if it was unknown in the first of them.
 
         Args:
             state: int64 (B, V), on the device; unknown, wanted: bool (B, V), on the CPU.
-            only_changed: leave out variables whose prediction is the one given for them before.
         Returns:
             index: int64 (n,) on the CPU, flat indices of the wanted variables, ascending.
             logits: (n, levels).
         """
-        self._take_in(state, unknown.numpy())
         index = np.flatnonzero(wanted.numpy())
-        site, channel = self._site_and_channel(index)
-        self.marked[site] = True
+        needed = self._refresh(state, unknown, index)
+        if needed is None:
+            return self.dense.predict(state, unknown, wanted)
+        return torch.from_numpy(index), self.model.logits_of(*self._places(index))
+
+    @torch.no_grad()
+    def entropies(self, state, unknown, wanted):
+        """Entropies of hole variables, of which those are left out whose prediction has not changed since they were given.
+
+        Args:
+            as in `predict`.
+        Returns:
+            index: int64 (n,) on the CPU, flat indices, ascending.
+            bits: (n,).
+            logits: a function from flat indices of wanted variables, int64 (m,), ascending, on the CPU, to their logits (m, levels).
+        """
+        index = np.flatnonzero(wanted.numpy())
+        needed = self._refresh(state, unknown, index)
+        if needed is None:
+            return self.dense.entropies(state, unknown, wanted)
+        self.marked[needed] = True
+        index = index[self.marked[self._site_and_channel(index)[0]]]
+        self.marked[needed] = False
+        bits = self.model.entropies_of(*self._places(index))
+        return torch.from_numpy(index), bits, lambda chosen: self.model.logits_of(*self._places(chosen.numpy()))
+
+    def _refresh(self, state, unknown, index):
+        """Compute what the predictions of the variables `index` depend on and is stale.
+
+        Returns:
+            the sites of the last layer that were computed; None where the whole net is cheaper, and nothing was.
+        """
+        self._take_in(state, unknown.numpy())
+        self.marked[self._site_and_channel(index)[0]] = True
         needed = self._needed()
         rectangles = [None, *(_Rectangle.around(sites, self.height, self.width) for sites in needed[1:])]  # the first layer only looks rows up
         weighed = [_GATHERING * len(sites) if rectangle is None else rectangle.size for sites, rectangle in zip(needed, rectangles)]
-        if self.dense and self.cost(weighed) > self.cost([int(wanted.any(1).sum()) * self.area] * len(needed)):
-            return self.dense.predict(state, unknown, wanted)
-        if only_changed:
-            self.marked[needed[-1]] = True
-            chosen = self.marked[site]
-            self.marked[needed[-1]] = False
-            index, site, channel = index[chosen], site[chosen], channel[chosen]
+        pictures = len(np.unique(index // (self.channels * self.area)))
+        if self.dense and self.cost(weighed) > self.cost([pictures * self.area] * len(needed)):
+            return None
         self.computed = [len(sites) for sites in needed]
         for layer, (sites, rectangle) in enumerate(zip(needed, rectangles)):
             if len(sites):
                 self.kept[layer].index_copy_(0, self._on_device(sites), self._compute(layer, sites, rectangle))
                 self.stale[layer, sites] = False
-        rows, row = np.unique(site, return_inverse=True)
-        pixels = self.kept[-1].index_select(0, self._on_device(rows))
-        return torch.from_numpy(index), self.model.logits_of(pixels, torch.from_numpy(row), torch.from_numpy(channel))
+        return needed[-1]
+
+    def _places(self, index):
+        """Activations of the pixels of the variables `index`, and for each the row of its own and its channel, as the output layer takes them."""
+        site, channel = self._site_and_channel(index)
+        self.marked[site] = True
+        sites = np.flatnonzero(self.marked)
+        self.marked[sites], self.place[sites] = False, np.arange(len(sites))
+        pixels = self.kept[-1].index_select(0, self._on_device(sites))
+        return pixels, torch.from_numpy(self.place[site]), torch.from_numpy(channel)
 
     def _take_in(self, state, unknown):
         """Update the input where variables became known or unknown, and note what that makes stale."""
@@ -248,7 +281,7 @@ class _Rectangle:
         x: (B, H, W, width)."""
         top, bottom, left, right = self.top - before, self.bottom + after, self.left - before, self.right + after
         part = x[:, max(0, top) : bottom, max(0, left) : right]
-        part = part if len(self.pictures) == len(x) else part[torch.from_numpy(self.pictures).to(x.device)]
+        part = part if len(self.pictures) == len(x) else part.index_select(0, on_device(torch.from_numpy(self.pictures), x.device))
         outside = (max(0, -left), max(0, right - self.width), max(0, -top), max(0, bottom - self.height))
         return F.pad(part, (0, 0, *outside)) if any(outside) else part
 

@@ -9,7 +9,9 @@ from functools import partial
 import torch
 from torch import nn
 
+from .categorical import entropy, in_parts
 from .convnet import Attention, Concatenation, ConvLayer, OneHotConv, smooth_functions
+from .devices import on_device
 from .normalization import BatchNorm2d
 from .reader import CaptionReader
 
@@ -195,13 +197,29 @@ class Inpainter(nn.Module):
         """Logits of one channel of each of n pixels: pixels (m, width), row int64 (n,) into them, channel int64 (n,) -> (n, levels).
 
         `row` and `channel` may be on the CPU whatever the device of the pixels; then nothing waits for that device."""
-        channels, levels = self.config.channels, self.config.levels
         pixels = self.readout(pixels)
-        weight, bias = self.head.weight.unflatten(0, (channels, levels)), self.head.bias.view(channels, levels)
         order = channel.argsort(stable=True)
-        parts = pixels.index_select(0, row[order].to(pixels.device)).split(torch.bincount(channel, minlength=channels).tolist())
-        logits = torch.cat([nn.functional.linear(rows, weight[c], bias[c]) for c, rows in enumerate(parts)])
-        return logits.index_select(0, order.argsort().to(pixels.device))
+        counts = torch.bincount(channel, minlength=self.config.channels).tolist()
+        parts = pixels.index_select(0, on_device(row[order], pixels.device)).split(counts)
+        logits = torch.cat([nn.functional.linear(rows, *head) for head, rows in zip(self._heads(), parts)])
+        return logits.index_select(0, on_device(order.argsort(), pixels.device))
+
+    @torch.no_grad()
+    def entropies_of(self, pixels, row, channel):
+        """Entropies in bits, (n,), of what `logits_of` gives for `row` and `channel` on the CPU: some at a time, so that no logits are kept."""
+        pixels = self.readout(pixels)
+        bits, order = pixels.new_empty(len(row)), channel.argsort(stable=True)
+        for head, which in zip(self._heads(), order.split(torch.bincount(channel, minlength=self.config.channels).tolist())):
+            found, rows = pixels.new_empty(len(which)), on_device(row[which], pixels.device)
+            for part, out in in_parts(self.config.levels, rows, found):
+                out.copy_(entropy(nn.functional.linear(pixels.index_select(0, part), *head)))
+            bits.index_copy_(0, on_device(which, pixels.device), found)
+        return bits
+
+    def _heads(self):
+        """Weight (levels, inputs) and bias (levels,) of every channel."""
+        levels = self.config.levels
+        return list(zip(self.head.weight.split(levels), self.head.bias.split(levels)))
 
 
 def predict(model, image, known, caption, caption_length, index):

@@ -1,6 +1,7 @@
 """How probable the model finds what was in the hole: exactly for an order of its variables, or estimated over all orders.
 
-Everything is teacher-forced: a variable is predicted from the true values of those that come before it.
+Everything is teacher-forced: a variable is predicted from the true values of those that come before it. Inputs may be on any
+device; the work happens where the model is, and results come back to where the pictures were.
 """
 
 import math
@@ -9,8 +10,8 @@ import torch
 
 from . import engines, masks
 from .arguments import check_engine, check_pictures, fixed_order, to_rank
-from .categorical import entropy, most_certain
-from .devices import on_device
+from .categorical import most_certain
+from .devices import device_of, moved, on_device
 from .inpainter import predict
 from .losses import cross_entropy
 
@@ -35,7 +36,7 @@ def ensemble_nll(model, image, known, caption=None, caption_length=None, *, num_
 
 
 @torch.no_grad()
-def conditional_nlls(model, image, known, caption=None, caption_length=None, *, ordering, num_orders=1, engine="auto", generator=None):
+def conditional_nlls(model, image, known, caption=None, caption_length=None, *, ordering, num_orders=1, engine="auto", generator=None, segments=None):
     """What every hole variable costs, given the true values of those before it.
 
     Their sum is the negative log-likelihood of the hole. With a greedy order it is one of a joint distribution too, because
@@ -50,6 +51,8 @@ def conditional_nlls(model, image, known, caption=None, caption_length=None, *, 
         num_orders: K, 1 except for "orderless".
         engine: as in `sampling.inpaint`.
         generator: torch.Generator of the CPU, for "orderless".
+        segments: into how many parts an order that is known beforehand is cut, which are then computed side by side, each from what
+            comes before it; 1 computes it from end to end, to the same result. None counts what is cheapest.
     Returns:
         nats: float64 (K, B, C * H * W), 0 where known.
         rank: int64 (K, B, C * H * W), the position in the order, C * H * W where known.
@@ -67,18 +70,25 @@ def conditional_nlls(model, image, known, caption=None, caption_length=None, *, 
         places = to_rank(fixed_order("ordering", ordering, known.cpu()), size)[None]
     elif ordering == "orderless":
         places = torch.stack([to_rank(torch.randperm(size, generator=generator), size) for _ in range(num_orders)])
+    given, (image, caption, caption_length) = image.device, moved(device_of(model, image), image, caption, caption_length)
+    if places is None:
+        segments = 1
+    elif segments is None:
+        segments = engines.num_segments(engine, model, (num_orders * len(image), *image.shape[1:]), int(hole.sum(1).max()))
     nats, rank = [], []
-    rows = torch.arange(num_orders * len(image)).split(engines.group_size(engine, model, (num_orders * len(image), *image.shape[1:])))
-    for row in rows:  # flat into (num_orders, B)
-        example = (row % len(image)).to(image.device)
+    rows = torch.arange(num_orders * len(image) * segments)  # flat into (num_orders, B, segments)
+    for row in rows.split(engines.group_size(engine, model, (len(rows), *image.shape[1:]))):
+        pair, segment = row // segments, row % segments
+        example = on_device(pair % len(image), image.device)
         words = (None, None) if caption is None else (caption[example], caption_length[example])
-        group = _Group(model, image[example], hole[row % len(image)], *words, engine)
-        place = None if places is None else places[row // len(image)]
-        found = group.by_entropy(1 if ordering == "greedy" else -1) if place is None else group.in_order(place)
+        group = _Group(model, image[example], hole[pair % len(image)], *words, engine)
+        place = None if places is None else places[pair // len(image)]
+        found = group.by_entropy(1 if ordering == "greedy" else -1) if place is None else group.in_order(place, segment, segments)
         for parts, part in zip((nats, rank), found):
             parts.append(part)
-    shape = (num_orders, len(image), size)
-    return torch.cat(nats).view(shape), torch.cat(rank).view(shape).to(image.device)
+    shape = (num_orders, len(image), segments, size)
+    # a variable costs something in one of the segments
+    return torch.cat(nats).view(shape).sum(2).to(given), torch.cat(rank).view(shape)[:, :, 0].to(given)
 
 
 class _Group:
@@ -89,23 +99,28 @@ class _Group:
         self.engine = engines.build(engine, model, image.shape, hole, caption, caption_length, image.device)
         self.unknown, self.nats = hole.clone(), torch.zeros(hole.shape, dtype=torch.float64, device=image.device)
 
-    def _score(self, chosen, index, logits):
-        """Note what the variables `chosen` cost, and show their values; `index` says what the logits are of."""
-        device = logits.device
-        if len(index) > len(chosen):
-            logits = logits.index_select(0, on_device(torch.searchsorted(index, chosen), device))
-        row = on_device(chosen, device)
+    def _score(self, chosen, logits):
+        """Note what the variables `chosen` cost, and show their values."""
+        row = on_device(chosen, logits.device)
         self.nats.view(-1).index_copy_(0, row, cross_entropy(logits, self.truth.flatten().index_select(0, row)).double())
         self.unknown.view(-1)[chosen] = False
 
-    def in_order(self, place):
-        """place (B, V), position of every variable of the picture in an order; that of those outside the hole is ignored."""
-        size = place.shape[1]
+    def in_order(self, place, segment, segments):
+        """Each row scores one part of its order, given all before that.
+
+        Args:
+            place: int64 (B, V), position of every variable of the picture in an order; that of those outside the hole is ignored.
+            segment: int64 (B,), which of the `segments` parts.
+        """
+        size, count = place.shape[1], self.hole.sum(1)
         rank = to_rank(place.masked_fill(~self.hole, size).argsort(1), size).masked_fill(~self.hole, size)
-        for chosen in engines.by_turn(engines.turns(self.engine, rank, self.hole.sum(1), torch.zeros_like(self.hole))):
+        first, last = count * segment // segments, count * (segment + 1) // segments
+        self.unknown &= rank >= first[:, None]
+        own = torch.where(self.unknown & (rank < last[:, None]), rank - first[:, None], size)
+        for chosen in engines.by_turn(engines.turns(self.engine, own, last - first, torch.zeros_like(self.hole))):
             wanted = torch.zeros_like(self.hole)
             wanted.view(-1)[chosen] = True
-            self._score(chosen, *self.engine.predict(self.truth, self.unknown, wanted))
+            self._score(chosen, self.engine.predict(self.truth, self.unknown, wanted)[1])
         return self.nats, rank
 
     def by_entropy(self, sign):
@@ -113,14 +128,12 @@ class _Group:
         rank = torch.full(self.hole.shape, self.hole.shape[1])
         entropies = torch.zeros(self.hole.shape, device=self.truth.device)
         for step in range(int(self.hole.sum(1).max())):
-            index, logits = self.engine.predict(self.truth, self.unknown, self.unknown, only_changed=True)
-            entropies.view(-1)[index.to(entropies.device)] = entropy(logits).to(entropies.dtype)
-            chosen = most_certain(sign * entropies, self.unknown.to(entropies.device)).cpu()
+            index, bits, logits_of = self.engine.entropies(self.truth, self.unknown, self.unknown)
+            entropies.view(-1).index_copy_(0, on_device(index, entropies.device), bits.to(entropies.dtype))
+            chosen = most_certain(sign * entropies, on_device(self.unknown, entropies.device)).cpu()
             rank[chosen] = step
             flat = chosen.flatten().nonzero()[:, 0]
-            if not torch.isin(flat, index).all():
-                index, logits = self.engine.predict(self.truth, self.unknown, chosen)
-            self._score(flat, index, logits)
+            self._score(flat, logits_of(flat))
         return self.nats, rank
 
 
@@ -145,6 +158,7 @@ def estimate_nll(model, image, known, caption=None, caption_length=None, *, num_
     check_pictures(model, image, known, caption, caption_length)
     if num_masks < 2:
         raise ValueError(f"num_masks: {num_masks}; a standard error needs at least 2")
+    given, (image, known, caption, caption_length) = image.device, moved(device_of(model, image), image, known, caption, caption_length)
     hole = ~known
     sizes = hole.flatten(1).sum(1)
     estimates = []
@@ -156,4 +170,4 @@ def estimate_nll(model, image, known, caption=None, caption_length=None, *, num_
         total = torch.zeros(len(image), dtype=torch.float64, device=image.device).index_add_(0, example, nats.double())
         estimates.append(total * sizes / (~shown).flatten(1).sum(1))
     estimates = torch.stack(estimates)
-    return estimates.mean(0), estimates.std(0) / num_masks**0.5
+    return estimates.mean(0).to(given), (estimates.std(0) / num_masks**0.5).to(given)

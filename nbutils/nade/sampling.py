@@ -1,16 +1,17 @@
 """Filling a hole by sampling: ancestral and Gibbs processes over the conditionals of a model.
 
-`inpaint` is the one door. Every number it draws has an address (see `uniforms`), so runs that differ in one setting share the rest.
+`inpaint` is the one door: inputs may be on any device, the work happens where the model is, and results come back to where
+the pictures were. Every number it draws has an address (see `uniforms`), so runs that differ in one setting share the rest.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
 from . import engines, uniforms
 from .arguments import check_engine, check_pictures, fixed_order, to_rank
-from .categorical import draw_levels, entropy, most_certain
-from .devices import on_device
+from .categorical import draw_levels, entropy, most_certain, refuse_unsound
+from .devices import device_of, moved, on_device
 from .schedules import annealed
 
 STRATEGIES = ("orderless", "greedy", "antigreedy", "independent_gibbs", "ancestral_gibbs")
@@ -69,8 +70,8 @@ def inpaint(
             are the same up to rounding. A model that is no `Inpainter` runs dense.
         frames: how many states to return, evenly spaced from the start to the result.
         generator: torch.Generator that the seed of all random numbers is drawn from.
-        watch: called before every draw with the number of draws so far, the pictures as they stand, int64 (B, C, H, W), to be copied if
-            kept, and what the model is shown, bool (B, C, H, W) on the CPU; of groups of pictures where they are filled group by group.
+        watch: called before every draw with the number of draws so far, the pictures as they stand, int64 (B, C, H, W), where the model
+            is, to be copied if kept, and what the model is shown, bool (B, C, H, W) on the CPU; of groups of pictures where they are filled group by group.
             What it raises ends the sampling and is passed on.
     Returns:
         InpaintResult.
@@ -82,24 +83,28 @@ def inpaint(
     order = None if isinstance(strategy, str) else fixed_order("strategy", strategy, known.cpu())
     check_engine(engine, model)
     seed = uniforms.seed_from(generator if generator is not None else torch.default_generator).cpu()
-    parts = []
-    for group in torch.arange(len(image), device=image.device).split(engines.group_size(engine, model, image.shape)):
+    parts, device, known = [], device_of(model, image), known.cpu()
+    given, (image, caption, caption_length) = image.device, moved(device, image, caption, caption_length)
+    size = engines.group_size(engine, model, image.shape)
+    for first in range(0, len(image), size):
+        group = slice(first, first + size)
         words = (None, None) if caption is None else (caption[group], caption_length[group])
-        run = _Run(model, image[group], known[group].cpu(), *words, engine, temperature, start, seed, int(group[0]), watch)
+        run = _Run(model, image[group], known[group], *words, engine, temperature, start, seed, first, watch)
         if strategy in ("greedy", "antigreedy"):
             parts.append(run.by_entropy(1 if strategy == "greedy" else -1, frames))
         elif strategy in ("independent_gibbs", "ancestral_gibbs"):
             parts.append(run.gibbs(schedule or annealed, num_steps, convention, strategy == "ancestral_gibbs", frames))
         else:
             parts.append(run.in_order(run.random_rank(run.hole, 0) if order is None else to_rank(order, run.hole.shape[1]).expand_as(run.hole), frames))
-    return _joined(parts)
+        if run.unsound:
+            refuse_unsound("some")
+    return _joined(parts, given)
 
 
-def _joined(parts):
-    """One result from those of several groups of pictures."""
-    if len(parts) == 1:
-        return parts[0]
-    return InpaintResult(**{name: torch.cat([getattr(part, name) for part in parts], 0 if name in ("image", "evaluations") else 1) for name in vars(parts[0])})
+def _joined(parts, device):
+    """One result, on a device, from those of several groups of pictures."""
+    axes = {field.name: 0 if field.name in ("image", "evaluations") else 1 for field in fields(InpaintResult)}
+    return InpaintResult(**{name: torch.cat([getattr(part, name) for part in parts], axis).to(device) for name, axis in axes.items()})
 
 
 def _check(strategy, temperature, num_steps, convention, start, frames):
@@ -121,6 +126,8 @@ class _Run:
     def __init__(self, model, image, known, caption, caption_length, engine, temperature, start, seed, first, watch):
         self.shape, self.device, self.temperature, self.first = image.shape, image.device, temperature, first
         self.watch, self.draws = watch, 0
+        # on a CPU unsound logits are refused at once, on another device, which nobody waits for, at the end
+        self.unsound = None if image.device.type == "cpu" else torch.zeros((), dtype=torch.bool, device=image.device)
         self.seeds = {device: seed.to(device) for device in {torch.device("cpu"), image.device}}
         self.hole = ~known.flatten(1)  # (B, V)
         self.sizes = self.hole.sum(1)
@@ -164,12 +171,12 @@ class _Run:
         watch, unknown = _Watch(self, self.sizes, frames), self.hole.clone()
         entropies = torch.zeros_like(self.noted_entropy)
         for step in range(int(self.sizes.max())):
-            index, logits = self.engine.predict(self.state, unknown, unknown, only_changed=True)
-            entropies.view(-1)[index.to(self.device)] = entropy(logits).to(entropies.dtype)
+            index, bits, logits_of = self.engine.entropies(self.state, unknown, unknown)
+            entropies.view(-1).index_copy_(0, on_device(index, self.device), bits.to(entropies.dtype))
             if watch.framed(step).any():
-                self.noted_unknown, self.noted_entropy = unknown.clone(), torch.where(unknown.to(self.device), entropies, 0)
-            chosen = _where(most_certain(sign * entropies, unknown.to(self.device)).cpu())
-            self._draw(0, unknown, chosen, watch.nothing, (index, logits))
+                self.noted_unknown, self.noted_entropy = unknown.clone(), torch.where(on_device(unknown, self.device), entropies, 0)
+            chosen = _where(most_certain(sign * entropies, on_device(unknown, self.device)).cpu())
+            self._draw(0, unknown, chosen, watch.nothing, logits_of)
             unknown.view(-1)[chosen] = False
             watch.look(step + 1)
         return watch.result(self.sizes)
@@ -201,10 +208,10 @@ class _Run:
             unknown.view(-1)[chosen] = False
             framed = torch.zeros_like(framed)
 
-    def _draw(self, step, unknown, chosen, framed, predicted=None):
+    def _draw(self, step, unknown, chosen, framed, logits_of=None):
         """Draw the variables `chosen`, flat indices into (B, V), given all that are not `unknown` (B, V).
 
-        For the examples `framed`, bool (B,), note what is unknown and how uncertain. `predicted` may hold logits already there."""
+        For the examples `framed`, bool (B,), note what is unknown and how uncertain. `logits_of` may give the logits of what is chosen."""
         if self.watch:
             self.watch(self.draws, self.state.view(self.shape), ~unknown.view(self.shape))
             self.draws += 1
@@ -215,15 +222,17 @@ class _Run:
             self.noted_unknown, self.noted_entropy = unknown.clone(), torch.zeros_like(self.noted_entropy)
         if not wanted.any():
             return
-        index, logits = predicted or self.engine.predict(self.state, unknown, wanted)
-        if predicted and not torch.isin(chosen, index).all():
+        if logits_of:
+            logits = logits_of(chosen)
+        else:
             index, logits = self.engine.predict(self.state, unknown, wanted)
-        if framed.any():
-            self.noted_entropy.view(-1)[index.to(self.device)] = entropy(logits).to(self.noted_entropy.dtype)
-        if len(index) > len(chosen):
-            logits = logits.index_select(0, on_device(torch.searchsorted(index, chosen), self.device))
-        chosen = on_device(chosen, self.device)
-        self.state.view(-1).index_copy_(0, chosen, draw_levels(logits, self.temperature, self._uniform(uniforms.LEVEL, step, chosen)))
+            if framed.any():
+                noted = entropy(logits).to(self.noted_entropy.dtype)
+                self.noted_entropy.view(-1).index_copy_(0, on_device(index, self.device), noted)
+            logits = engines.rows_of(index, logits, chosen)
+        row = on_device(chosen, self.device)
+        levels = draw_levels(logits, self.temperature, self._uniform(uniforms.LEVEL, step, row), self.unsound)
+        self.state.view(-1).index_copy_(0, row, levels)
 
 
 def _where(mask):
@@ -265,11 +274,11 @@ class _Watch:
         """Keep the state of every example that has a frame at `moment`."""
         frame, example = (self.moments == moment).nonzero(as_tuple=True)
         if len(frame):
-            self.states[frame, example] = self.run.state[example]
             self.known[frame, example] = ~self.run.noted_unknown[example]
+            frame, example = moved(self.run.device, frame, example)
+            self.states[frame, example] = self.run.state[example]
             self.entropies[frame, example] = self.run.noted_entropy[example]
 
     def result(self, evaluations):
-        device, shape = self.run.device, (len(self.steps), *self.run.shape)
-        frames, known, entropies = (x.view(shape).to(device) for x in (self.states, self.known, self.entropies))
-        return InpaintResult(self.run.state.view(self.run.shape), frames, known, entropies, self.steps.to(device), evaluations.to(device))
+        frames, known, entropies = (x.view(-1, *self.run.shape) for x in (self.states, self.known, self.entropies))
+        return InpaintResult(self.run.state.view(self.run.shape), frames, known, entropies, self.steps, evaluations)

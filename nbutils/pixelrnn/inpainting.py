@@ -1,7 +1,8 @@
 """Filling in pixels with a `PixelPredictor`: samples of what comes next or lies between, and the exact distribution over fillings of a patch anywhere.
 
 Hidden states are carried from pixel to pixel. Pictures that begin alike, be they candidates for one hole or different digits under the same
-blank rows, are read once as far as they are alike.
+blank rows, are read once as far as they are alike. Inputs may be on any device: the work happens where the model is, and results come
+back to where the pixels were.
 """
 
 import math
@@ -46,19 +47,20 @@ def sample_next(model, pixels, first, count, *, num_samples, generator):
     _check(model)
     if not 0 <= first < first + count <= pixels.shape[1]:
         raise ValueError(f"first, count: pixels {first} to {first + count - 1}; expected some within 0 to {pixels.shape[1] - 1}")
+    given, pixels = pixels.device, pixels.to(_device(model))
     before = torch.cat([pixels.new_full((len(pixels), 1), START), pixels[:, :first]], 1)
     logits, state = _read(model, before)
-    logits, state = logits[:, -1].repeat(num_samples), _of_rows(state, torch.arange(len(pixels)).repeat(num_samples))
-    uniform = torch.rand(count, len(logits), generator=generator)
-    values, probabilities = [], []
+    rows = torch.arange(len(pixels), device=pixels.device).repeat(num_samples)
+    logits, state = logits[rows, -1], _of_rows(state, rows)
+    uniform = torch.rand(count, len(rows), generator=generator, device=generator.device).to(pixels.device)
+    values, probabilities, (read, _) = [], [], model.steps(state)
     for step in range(count):
         probabilities.append(logits.sigmoid())
         values.append((uniform[step] < probabilities[-1]).to(pixels))
         if step + 1 < count:
-            logits, state = model(values[-1][:, None], state)
-            logits = logits[:, 0]
+            logits = read(values[-1])
     shape = (num_samples, len(pixels), count)
-    return Continuation(torch.stack(values, 1).view(shape), torch.stack(probabilities, 1).view(shape))
+    return Continuation(*(torch.stack(parts, 1).view(shape).to(given) for parts in (values, probabilities)))
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,19 @@ def sample_around(model, pixels, known, *, num_particles, generator):
         raise ValueError(f"num_particles: {num_particles}; expected at least 1")
     count, length = pixels.shape
     first = int((~known).any(0).nonzero()[0, 0])
+    given, device = pixels.device, _device(model)
+    pixels, known = pixels.to(device), known.to(device)
     logits, state = _read(model, torch.cat([pixels.new_full((count, 1), START), pixels[:, :first]], 1))
     evidence = -binary_cross_entropy_with_logits(logits[:, :-1], pixels[:, :first], reduction="none").double().sum(1)
-    rows = torch.arange(count).repeat_interleave(num_particles)  # a picture's particles side by side
+    rows = torch.arange(count, device=device).repeat_interleave(num_particles)  # a picture's particles side by side
     logits, state, values = logits[rows, -1], _of_rows(state, rows), pixels[rows]
-    weight = torch.zeros(count, num_particles, dtype=torch.float64)  # logarithms
+    weight = torch.zeros(count, num_particles, dtype=torch.float64, device=device)  # logarithms
+    read, steps = model.steps(state)
     for time in range(first, length):
         if time > first:
-            logits, state = model(values[:, time - 1 : time], state)
-            logits = logits[:, 0]
-        drawn = (torch.rand(len(rows), generator=generator) < logits.sigmoid()).to(values)
+            logits = read(values[:, time - 1])
+        uniform = torch.rand(len(rows), generator=generator, device=generator.device).to(device)
+        drawn = (uniform < logits.sigmoid()).to(values)
         values[:, time] = torch.where(known[rows, time], values[:, time], drawn)
         cost = binary_cross_entropy_with_logits(logits, values[:, time], reduction="none").double().view(count, num_particles)
         weight -= torch.where(known[:, time, None], cost, 0)
@@ -113,17 +118,21 @@ def sample_around(model, pixels, known, *, num_particles, generator):
         if uneven.any():
             evidence += torch.where(uneven, weight.logsumexp(1) - math.log(num_particles), 0)
             chosen = _drawn_again(weight, uneven, generator)
-            values, state = values[chosen], _of_rows(state, chosen)
+            values = values[chosen]
+            steps.take(chosen)
             weight[uneven] = 0
-    return Surrounded(values.view(count, num_particles, length).transpose(0, 1), evidence)
+    return Surrounded(values.view(count, num_particles, length).transpose(0, 1).to(given), evidence.to(given))
 
 
 def _drawn_again(weight, which, generator):
     """Rows, flat into (N, S), drawn by weight for the pictures `which`, at evenly spaced places of the cumulated weights; the others keep theirs."""
     count, particles = weight.shape
-    place = (torch.rand(count, 1, generator=generator, dtype=torch.float64) + torch.arange(particles)) / particles
+    particle = torch.arange(particles, device=weight.device)
+    uniform = torch.rand(count, 1, generator=generator, dtype=torch.float64, device=generator.device).to(weight.device)
+    place = (uniform + particle) / particles
     found = torch.searchsorted(weight.softmax(1).cumsum(1), place).clamp(max=particles - 1)
-    return (torch.where(which[:, None], found, torch.arange(particles)) + torch.arange(count)[:, None] * particles).flatten()
+    first = particles * torch.arange(count, device=weight.device)[:, None]
+    return (torch.where(which[:, None], found, particle) + first).flatten()
 
 
 def fillings(count):
@@ -146,7 +155,7 @@ def filling_nlls(model, pixels, missing):
     Raises:
         ValueError: a position outside the picture or twice in it, or a model in training mode.
     """
-    count = _check_missing(model, pixels, missing)
+    count, missing = _check_missing(model, pixels, missing), missing.to(pixels.device)
     whole = pixels[:, None].repeat(1, 2**count, 1)
     whole.scatter_(2, missing[:, None].expand(-1, 2**count, -1), fillings(count).to(pixels).expand(len(pixels), -1, -1))
     return shared_prefix_nll(model, whole.flatten(0, 1)).view(len(pixels), 2**count)
@@ -159,31 +168,33 @@ def shared_prefix_nll(model, pixels):
     Sorted, pictures with a common beginning lie side by side, so a step reads as many rows as there are different beginnings. They go in
     blocks of `_ROWS`, and only what the last of a block shares with the first of the next is read again.
     """
+    given, pixels = pixels.device, pixels.cpu()
     order = torch.from_numpy(np.lexsort(pixels.numpy().T[::-1]).copy())
-    nll = torch.cat([_block_nll(model, block) for block in pixels[order].split(_ROWS)])
+    nll = torch.cat([_block_nll(model, block) for block in pixels[order].split(_ROWS)]).to(given)
+    order = order.to(given)
     return torch.empty_like(nll).scatter_(0, order, nll)
 
 
 def _block_nll(model, pixels):
-    """`shared_prefix_nll` of sorted pictures."""
-    rows, length = pixels.shape
+    """`shared_prefix_nll` of sorted pictures on the CPU."""
+    (rows, length), device = pixels.shape, _device(model)
     differs = pixels[1:] != pixels[:-1]
     splits = torch.cat([torch.zeros(1, dtype=torch.long), torch.where(differs.any(1), differs.int().argmax(1), length)])  # first pixel unlike the row above
     representatives = torch.zeros(1, dtype=torch.long)  # a picture for every beginning up to `time`
-    logits, state = model(pixels.new_full((1, 1), START))
-    nll, time = torch.zeros(1, dtype=torch.float64), 0
+    logits, state = model(pixels.new_full((1, 1), START, device=device))
+    nll, time = torch.zeros(1, dtype=torch.float64, device=device), 0
     logits = logits[:, -1]
     for until in sorted({*splits[1:].tolist(), length}):
         if until > time:  # the pixels before `until` are the same for all that a representative stands for
-            seen = pixels[representatives, time:until]
+            seen = pixels[representatives, time:until].to(device)
             following, state = model(seen, state)
             predicted = torch.cat([logits[:, None], following[:, :-1]], 1)
             nll += binary_cross_entropy_with_logits(predicted, seen, reduction="none").double().sum(1)
             logits, time = following[:, -1], until
         new = (splits <= until).nonzero()[:, 0] if until < length else representatives
-        parents = torch.searchsorted(representatives, new, right=True) - 1
+        parents = (torch.searchsorted(representatives, new, right=True) - 1).to(device)
         logits, state, nll, representatives = logits[parents], _of_rows(state, parents), nll[parents], new
-    return nll[torch.searchsorted(representatives, torch.arange(rows), right=True) - 1]
+    return nll[(torch.searchsorted(representatives, torch.arange(rows), right=True) - 1).to(device)]
 
 
 @dataclass(frozen=True)
@@ -214,12 +225,12 @@ def most_probable(model, pixels, missing, *, beam=16):
         ValueError: as `filling_nlls`.
     """
     _check_missing(model, pixels[None], missing[None])
-    missing = missing.sort()
+    given, pixels, missing = pixels.device, pixels.to(_device(model)), missing.cpu().sort()
     guess, bound, read = _best(model, pixels, missing.values, lambda nll: nll.topk(min(beam, len(nll)), largest=False).indices.sort().values)
     found, nll, more = _best(model, pixels, missing.values, lambda nll: (nll < bound).nonzero()[:, 0])
     filling = guess if found is None else found
     length, count = len(pixels), len(missing.values)
-    return MostProbable(filling[missing.indices.argsort()], min(bound, nll), read + more, length * 2**count)
+    return MostProbable(filling[missing.indices.argsort()].to(given), min(bound, nll), read + more, length * 2**count)
 
 
 def _best(model, pixels, missing, keep):
@@ -230,13 +241,14 @@ def _best(model, pixels, missing, keep):
     """
     holes, length = set(missing.tolist()), len(pixels)
     stops = sorted(holes - {0} | {*range(int(missing[0]) + _PRUNE_EVERY, length, _PRUNE_EVERY), length})
-    chosen, nll = torch.zeros(1, 0), torch.zeros(1, dtype=torch.float64)
+    chosen, nll = pixels.new_zeros(1, 0, dtype=torch.float32), pixels.new_zeros(1, dtype=torch.float64)
     logits, state = model(pixels.new_full((1, 1), START))
     read, time = 0, 0
     for stop in stops:
         if time in holes:
-            rows = torch.arange(2 * len(nll)) // 2
-            chosen, nll, logits, state = torch.cat([chosen[rows], torch.tensor([0.0, 1.0]).repeat(len(nll))[:, None]], 1), nll[rows], logits[rows], _of_rows(state, rows)
+            rows = torch.arange(2 * len(nll), device=nll.device) // 2
+            both = torch.tensor([0.0, 1.0], device=nll.device).repeat(len(nll))[:, None]
+            chosen, nll, logits, state = torch.cat([chosen[rows], both], 1), nll[rows], logits[rows], _of_rows(state, rows)
         seen = pixels[time:stop].repeat(len(nll), 1)
         if time in holes:
             seen[:, 0] = chosen[:, -1]
@@ -262,6 +274,10 @@ def _read(model, pixels, state=None):
 def _of_rows(state, rows):
     """The state of some rows: (layers, B, units), or a pair of them."""
     return tuple(part[:, rows] for part in state) if isinstance(state, tuple) else state[:, rows]
+
+
+def _device(model):
+    return next(model.parameters()).device
 
 
 def _check(model):

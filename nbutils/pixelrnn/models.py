@@ -166,6 +166,16 @@ class PixelPredictor(nn.Module):
         outputs, state = recurrent.run(self.cells, pixels.t()[..., None], state)
         return torch.matmul(outputs, self.readout.weight[0]).t() + self.readout.bias, state
 
+    def steps(self, state):
+        """Go on from a state one pixel at a time, which `forward` does more slowly.
+
+        Returns:
+            read: a function from pixels (B,) to the logits (B,) of those after them, and the `recurrent.Steps` that it moves.
+        """
+        steps = recurrent.Steps(self.cells, state)
+        weight, bias = self.readout.weight.detach(), self.readout.bias.detach()
+        return lambda pixels: torch.addmm(bias[:, None], weight, steps(pixels[None]))[0], steps
+
 
 def pixel_nll(model, pixels):
     """Negative log-likelihood of every pixel given those before it, nats: binary pixels (B, T) -> (B, T)."""

@@ -25,21 +25,63 @@ def run(cells, sequence, state=None, *, fused=True):
     """
     if not fused or len(sequence) < 8 or sequence.device.type != "cpu":
         return cells(sequence, state)
-    if cells.bidirectional or cells.dropout or not cells.bias or cells.batch_first or getattr(cells, "proj_size", 0):
-        raise ValueError("cells: expected one direction, biases, no dropout, no projection, time first; use fused=False for others")
+    _check_form(cells)
     lstm = isinstance(cells, nn.LSTM)
     if state is None:
         zeros = sequence.new_zeros(cells.num_layers, sequence.shape[1], cells.hidden_size)
         state = (zeros, zeros) if lstm else zeros
     columns, last = sequence.transpose(1, 2), []  # (T, inputs, B)
-    for layer in range(cells.num_layers):
-        weights = [getattr(cells, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    for layer, weights in enumerate(_weights(cells)):
         begin = [part[layer].t() for part in (state if lstm else (state,))]  # (units, B)
         keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (columns, *begin, *weights))
         columns, *end = (_LSTM if lstm else _GRU).apply(columns, *begin, *weights, keep)
         last.append([part.t() for part in end])
     last = tuple(torch.stack(parts) for parts in zip(*last))
     return columns.transpose(1, 2), last if lstm else last[0]
+
+
+class Steps:
+    """Cells that go on one step at a time, as a sampler asks for them: without gradients, weights laid out once, memory reused.
+
+    Args:
+        cells: as in `run`.
+        state: as `run` returns it; it is copied.
+    Raises:
+        ValueError: cells of a form that is not written here.
+    """
+
+    @torch.no_grad()
+    def __init__(self, cells, state):
+        _check_form(cells)
+        self.kind = _LSTM if isinstance(cells, nn.LSTM) else _GRU
+        self.weights = [self.kind.laid_out(*weights) for weights in _weights(cells)]
+        parts = state if isinstance(state, tuple) else (state,)
+        self.states = [[part[layer].t().clone(memory_format=torch.contiguous_format) for part in parts] for layer in range(cells.num_layers)]
+        units, rows = self.states[0][0].shape
+        self.memory = parts[0].new_empty(5 * units, rows)
+
+    @torch.no_grad()
+    def __call__(self, x):
+        """x (inputs, B) -> outputs (units, B), in memory that the next step writes to."""
+        for weights, states in zip(self.weights, self.states):
+            self.kind.step(self.memory, x, states, states, weights)
+            x = states[0]
+        return x
+
+    def take(self, rows):
+        """Go on from the states of `rows`, int64 (B,)."""
+        self.states = [[part.index_select(1, rows) for part in parts] for parts in self.states]
+
+
+def _check_form(cells):
+    if cells.bidirectional or cells.dropout or not cells.bias or cells.batch_first or getattr(cells, "proj_size", 0):
+        raise ValueError("cells: expected one direction, biases, no dropout, no projection, time first; use fused=False for others")
+
+
+def _weights(cells):
+    """weight_ih, weight_hh, bias_ih and bias_hh of every layer."""
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    return [[getattr(cells, f"{name}_l{layer}") for name in names] for layer in range(cells.num_layers)]
 
 
 def _gates(steps, shape, like):
@@ -80,25 +122,42 @@ class _GRU(torch.autograd.Function):
     """
 
     @staticmethod
+    def laid_out(w, u, b, c):
+        """The weights as `step` takes them."""
+        units = u.shape[1]
+        reordered = torch.cat([u[2 * units :], u[: 2 * units]])
+        biases = (b + c)[: 2 * units, None], b[2 * units :, None], c[2 * units :, None]
+        return w[: 2 * units], w[2 * units :], reordered, *biases
+
+    @staticmethod
+    def step(memory, x, before, after, weights, gates=None):
+        """x (inputs, B); before and after: [h] and where h' goes, which may be the same; memory (5 units, B), of which four are the gates
+        unless these are given."""
+        w_gates, w_new, reordered, gate_bias, input_bias, hidden_bias = weights
+        (h,), (out,), units = before, after, len(w_new)
+        a, from_input = memory[: 4 * units] if gates is None else gates, memory[4 * units :]
+        m, rz, n = a[:units], a[units : 3 * units], a[3 * units :]
+        m.copy_(hidden_bias.expand_as(m))
+        torch.addmm(gate_bias, w_gates, x, out=rz)
+        torch.addmm(input_bias, w_new, x, out=from_input)
+        a[: 3 * units].addmm_(reordered, h)
+        rz.sigmoid_()
+        _tanh(torch.addcmul(from_input, rz[:units], m, out=n), out=n)
+        torch.lerp(n, h, rz[units:], out=out)
+
+    @staticmethod
     def forward(ctx, x, h0, w, u, b, c, keep):
         steps, _, columns = x.shape
         units = u.shape[1]
-        reordered = torch.cat([u[2 * units :], u[: 2 * units]])
-        gates = _gates(steps, (4 * units, columns), x) if keep else x.new_empty(1, 4 * units, columns)
+        weights = _GRU.laid_out(w, u, b, c)
+        # what W_n gives lies behind the gates, for one step alone
+        gates = _gates(steps, (4 * units, columns), x) if keep else None
+        memory = x.new_empty(5 * units, columns)
         states = x.new_empty(steps + 1, units, columns)
         states[0] = h0
-        from_input = x.new_empty(units, columns)
-        gate_bias, input_bias, hidden_bias = (b + c)[: 2 * units, None], b[2 * units :, None], c[2 * units :, None]
         for step in range(steps):
-            a, h = gates[step if keep else 0], states[step]
-            m, rz, n = a[:units], a[units : 3 * units], a[3 * units :]
-            m.copy_(hidden_bias.expand_as(m))
-            torch.addmm(gate_bias, w[: 2 * units], x[step], out=rz)
-            torch.addmm(input_bias, w[2 * units :], x[step], out=from_input)
-            a[: 3 * units].addmm_(reordered, h)
-            rz.sigmoid_()
-            _tanh(torch.addcmul(from_input, rz[:units], m, out=n), out=n)
-            torch.lerp(n, h, rz[units:], out=states[step + 1])
+            _GRU.step(memory, x[step], states[step : step + 1], states[step + 1 : step + 2], weights, gates[step] if keep else None)
+        reordered = weights[2]
         if keep:
             ctx.save_for_backward(x, w, reordered, states)
             ctx.gates = gates
@@ -142,25 +201,36 @@ class _LSTM(torch.autograd.Function):
     """i, f, o = s(W x + U h + b), g = tanh(W x + U h + b), c' = f c + i g, h' = o tanh(c'): torch's LSTM, gates in its order i, f, g, o."""
 
     @staticmethod
+    def laid_out(w, u, b, b_hidden):
+        """The weights as `step` takes them."""
+        return w, u, (b + b_hidden)[:, None]
+
+    @staticmethod
+    def step(memory, x, before, after, weights):
+        """x (inputs, B); before and after: [h, c] and where h' and c' go, which may be the same; memory (5 units, B): gates, tanh(c')."""
+        (w, u, bias), (h, c), (h_out, c_out) = weights, before, after
+        a = memory[: len(u)]
+        i, f, g, o, squashed = memory.view(5, *h.shape)
+        torch.addmm(bias, w, x, out=a)
+        a.addmm_(u, h)
+        a[: 2 * len(h)].sigmoid_()
+        _tanh(g, out=g)
+        o.sigmoid_()
+        torch.mul(f, c, out=c_out).addcmul_(i, g)
+        _tanh(c_out, out=squashed)
+        torch.mul(o, squashed, out=h_out)
+
+    @staticmethod
     def forward(ctx, x, h0, c0, w, u, b, b_hidden, keep):
         steps, _, columns = x.shape
         units = u.shape[1]
         gates = _gates(steps, (5 * units, columns), x) if keep else x.new_empty(1, 5 * units, columns)  # with tanh(c') at the end
         states, cells = x.new_empty(steps + 1, units, columns), x.new_empty(steps + 1 if keep else 1, units, columns)
         states[0], cells[0] = h0, c0
-        bias = (b + b_hidden)[:, None]
+        weights = _LSTM.laid_out(w, u, b, b_hidden)
         for step in range(steps):
-            a = gates[step if keep else 0]
-            before, after = (cells[step], cells[step + 1]) if keep else (cells[0], cells[0])
-            i, f, g, o, squashed = a.view(5, units, columns)
-            torch.addmm(bias, w, x[step], out=a[: 4 * units])
-            a[: 4 * units].addmm_(u, states[step])
-            a[: 2 * units].sigmoid_()
-            _tanh(g, out=g)
-            o.sigmoid_()
-            torch.mul(f, before, out=after).addcmul_(i, g)
-            _tanh(after, out=squashed)
-            torch.mul(o, squashed, out=states[step + 1])
+            cell, next_cell = (cells[step], cells[step + 1]) if keep else (cells[0], cells[0])
+            _LSTM.step(gates[step if keep else 0], x[step], (states[step], cell), (states[step + 1], next_cell), weights)
         if keep:
             ctx.save_for_backward(x, w, u, states, cells)
             ctx.gates = gates
