@@ -74,10 +74,11 @@ def test_every_claim_is_settled_by_a_rule_that_stands_above_its_number(smoke):
 
 
 def test_the_same_run_again_gives_the_same_numbers(smoke, tmp_path):
-    """What was run two at a time is run elsewhere one at a time: results are equal but for measured seconds."""
-    command = [sys.executable, "-m", "nbutils", "run", "03", "10", "--profile", "smoke", "--jobs", "1", "--out", tmp_path]
+    """What was run two at a time is run again one at a time: results are equal but for measured seconds."""
+    arguments = ["run", "03", "10", "--profile", "smoke", "--jobs", "1", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "nbutils", *arguments]
     assert subprocess.run(command, capture_output=True).returncode == 0
-    for name in ("03_losses", "09_mnist_pixel_prediction", "10_mnist_exact_inpainting"):  # which train and sample
+    for name in ("03_losses", "09_mnist_pixel_prediction", "10_mnist_exact_inpainting"):
         assert without_seconds(tmp_path / f"{name}.json") == without_seconds(smoke / f"{name}.json")
 
 

@@ -1,7 +1,7 @@
 """The process that runs one notebook: papermill with a kernel that does not outlive it, and outputs cut to what a page can hold.
 
-`execution.execute` starts it as `python -m nbutils.reports.engine FOLDER`. It reads `request.json` in the folder and writes
-there: the process group of the kernel to `kernel`; before every cell how many are executed and of how many to `cells.json`;
+`execution.execute` starts it as `python -m nbutils.reports.engine FOLDER`. It reads `request.json` there and writes:
+the process group of the kernel to `kernel`; before every cell how many are executed and of how many to `cells.json`;
 `executed.ipynb` after every cell; and at its end `result.json`, whose `error` is one line or empty.
 It holds on to its standard input as to a leash: when the other end is closed, by intent or because its owner was killed, it kills the kernel
 with all that the kernel has started, and ends.

@@ -124,7 +124,7 @@ def render(path, before=None, after=None, findings=()):
 
 @functools.lru_cache(maxsize=20)  # a page is written when its notebook has ended, and when all have
 def _page(file, text, findings):
-    """What `render` gives, with `_STEPS` for the neighbours; `text` is the notebook's, `findings` are JSON."""
+    """What `render` gives, with `_STEPS` for the neighbours; `text` is the notebook's, `findings` JSON."""
     notebook, findings = nbformat.reads(text, as_version=4), json.loads(findings)
     exporter = ReportExporter()
     title, _ = title_and_abstract(notebook)
@@ -232,7 +232,7 @@ def write_index(out, outcomes, run):
 
 
 def _cards(out, outcomes):
-    """What the index shows of each notebook, dict by name; of one that has not `ended`, what its source says."""
+    """What the index shows of each notebook, dict by name; of what has not `ended`, its source."""
     cards = {}
     for name, outcome in outcomes.items():
         executed, source = out / f"{name}.ipynb", parameters.NOTEBOOKS / f"{name}.ipynb"

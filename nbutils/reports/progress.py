@@ -1,4 +1,4 @@
-"""How far a run has come and how long it will still take; in a terminal, a line with a bar for every notebook that runs."""
+"""How far a run has come and how long it will still take; in a terminal, a line for each notebook that runs."""
 
 import json
 import time
@@ -12,14 +12,17 @@ from rich.text import Text
 from . import parameters, placing
 from .execution import Outcome
 
-_TIMES = "seconds.json"  # beside the profiles: by profile and notebook what one takes on the ordinary machine
+_TIMES = "seconds.json"  # beside the profiles: by profile and notebook, on an ordinary machine
 _OF_ONE_MACHINE = ("reports", "compare_with")  # parameters whose values are places
 
 
 @dataclass
 class Stage:
-    """Where a notebook of a run stands: the seconds `expected` of it, None where nothing is known; `began` (seconds since the epoch), None
-    before; how many of its `cells` are executed and of how many, 0 where that is not known; its `outcome` when it has ended."""
+    """Where a notebook of a run stands.
+
+    `expected`: seconds, None where nothing is known. `began`: seconds since the epoch, None before.
+    `cells`: how many are executed and of how many, 0 where that is not known. `outcome`: None until it has ended.
+    """
 
     expected: float | None
     began: float | None = None
@@ -32,24 +35,26 @@ class Stage:
 
 
 def usual_seconds(profile):
-    """Seconds that notebooks took at a profile, dict by name: of the published run, where that is its profile, or noted beside the profiles."""
-    noted, published = parameters.NOTEBOOKS / "profiles" / _TIMES, parameters.NOTEBOOKS.parent / "docs" / placing.MANIFEST
-    usual = json.loads(noted.read_text(encoding="utf-8")).get(profile, {}) if noted.is_file() else {}
-    manifest = json.loads(published.read_text(encoding="utf-8")) if published.is_file() else {"profile": None}
-    return {name: made["seconds"] for name, made in manifest["notebooks"].items()} if manifest["profile"] == profile else usual
+    """Seconds that notebooks take at a profile, by name: in the published run, if it had that, else as noted."""
+    published = parameters.NOTEBOOKS.parent / "docs" / placing.MANIFEST
+    manifest = json.loads(published.read_text(encoding="utf-8")) if published.is_file() else {}
+    if manifest.get("profile") == profile:
+        return {name: made["seconds"] for name, made in manifest["notebooks"].items()}
+    noted = parameters.NOTEBOOKS / "profiles" / _TIMES
+    return json.loads(noted.read_text(encoding="utf-8")).get(profile, {}) if noted.is_file() else {}
 
 
 def expected_seconds(out, name, values, usual=None):
-    """What a notebook took when it was last run into the folder `out` with the parameters `values`; else `usual`."""
+    """Seconds of a notebook when it was last run into `out` with the parameters `values`; else `usual`."""
     path = out / f"{name}.ipynb"
+    if not path.is_file():
+        return usual
     try:
-        facts = json.loads(path.read_bytes())["metadata"]["nbutils"] if path.is_file() else {}
-        taken = {"error": facts["error"], "seconds": float(facts["seconds"]), "parameters": facts["parameters"]} if facts else {}
-    except (ValueError, KeyError, TypeError):  # damaged, which the run says when it comes to it
+        facts = json.loads(path.read_bytes())["metadata"]["nbutils"]
+        alike = not facts["error"] and _comparable(facts["parameters"]) == _comparable(values)
+        return float(facts["seconds"]) if alike else usual
+    except (ValueError, KeyError, TypeError, AttributeError):  # damaged, which the run says
         return usual
-    if not taken or taken["error"] or _comparable(taken["parameters"]) != _comparable(values):
-        return usual
-    return taken["seconds"]
 
 
 def _comparable(values):
@@ -57,7 +62,7 @@ def _comparable(values):
 
 
 class Progress:
-    """Follows a run, tells of every event and, where `live`, keeps its lines in the terminal up to date while it is entered.
+    """Follows a run and tells of every event; while entered and `live`, its lines stand in the terminal.
 
     Args:
         needs: dict from notebook to those it needs, which stand before it.
@@ -108,34 +113,38 @@ class Progress:
 
     def pace(self):
         """How many times as long as expected notebooks have taken in this run."""
-        ended = [stage for stage in self.stages.values() if stage.outcome and stage.expected and not stage.outcome.cached]
-        took = [(stage.outcome.seconds, stage.expected) for stage in ended if stage.outcome.status == "done"]
-        return sum(seconds for seconds, _ in took) / sum(expected for _, expected in took) if took else 1.0
+        ended = [stage for stage in self.stages.values() if stage.outcome and stage.expected]
+        run = [stage for stage in ended if stage.outcome.status == "done" and not stage.outcome.cached]
+        took, expected = sum(stage.outcome.seconds for stage in run), sum(stage.expected for stage in run)
+        return took / expected if run else 1.0
 
     def remaining(self):
-        """Seconds that every notebook will still take, dict by name; None for one of which nothing is known."""
+        """Seconds that every notebook will still take, by name; None where nothing is known."""
         pace, now, found = self.pace(), time.time(), {}
         for name, stage in self.stages.items():
             gone = now - stage.began if stage.began else 0
-            found[name] = 0 if stage.outcome else None if stage.expected is None else max(0, stage.expected * pace - gone)
+            known = stage.expected is not None
+            found[name] = 0 if stage.outcome else max(0, stage.expected * pace - gone) if known else None
         return found
 
     def chains(self):
-        """Seconds from now to the end of the last notebook that waits for one, as far as something is known, dict by name."""
+        """Seconds of every notebook and the longest chain that waits for it, by name, as far as known."""
         remaining, longest = self.remaining(), {}
         for name in reversed(self.stages):
-            longest[name] = (remaining[name] or 0) + max((longest[other] for other in self.needed_by[name]), default=0)
+            after = max((longest[other] for other in self.needed_by[name]), default=0)
+            longest[name] = (remaining[name] or 0) + after
         return longest
 
     def left(self):
-        """About how many seconds the run will still take: no less than its longest chain, nor than its work shared out; None if unknown."""
+        """About how many seconds are left: of the longest chain, or the work shared out; None if unknown."""
         remaining = self.remaining().values()
         return None if None in remaining else max(*self.chains().values(), sum(remaining) / self.capacity)
 
     def counted(self):
-        """How many notebooks have ended and of how many, and about how long the others will take: a sentence's beginning."""
+        """How many notebooks have ended and of how many, and about how long the others will take."""
         ended, left = sum(stage.outcome is not None for stage in self.stages.values()), self.left()
-        return f"{ended} of {len(self.stages)} notebooks have ended" + (f", about {spelled(left)} left" if left else "")
+        about = f", about {spelled(left)} left" if left else ""
+        return f"{ended} of {len(self.stages)} notebooks have ended{about}"
 
     def lines(self):
         """The lines of a terminal: what runs, and how far the run has come."""
@@ -146,7 +155,8 @@ class Progress:
                 bar = ProgressBar(total=total, completed=done, width=20) if total else Text()
                 cells = f"{done}/{total} cells" if total else ""
                 left = f"about {spelled(remaining[name])} left" if remaining[name] else ""
-                table.add_row(Text(name, overflow="ellipsis", no_wrap=True), bar, *map(Text, (cells, spelled(now - stage.began), left)))
+                words = map(Text, (cells, spelled(now - stage.began), left))
+                table.add_row(Text(name, overflow="ellipsis", no_wrap=True), bar, *words)
         outer = Table.grid()
         outer.add_row(table)
         outer.add_row(Text(self.counted()))

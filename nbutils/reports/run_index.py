@@ -1,4 +1,4 @@
-"""The index of a run that goes on, written again as it goes on, and the page of every notebook as soon as that has ended."""
+"""The index of a run, written again while it goes on, and the page of every notebook that has ended."""
 
 import contextlib
 import time
@@ -7,19 +7,25 @@ from datetime import datetime
 from . import html
 from .progress import spelled
 
-_RENEWED = 10  # seconds after which the index is written anew at the latest; a page much older than that is of a run that was killed
+_RENEWED = 10  # seconds until the index is written anew; one much older is of a run that was killed
 
 
 class RunIndex:
-    """Keeps the index in the folder `out` true to a Progress while it is followed. `before` are outcomes of earlier runs, dict by name, as
-    dicts; `order` all names that the index may show; `report` is called with a line of text for what went wrong."""
+    """Keeps the index in the folder `out` true to a Progress.
+
+    Args:
+        out: folder of the reports.
+        order: names of all notebooks that the index may show.
+        before: dict from name to what became of those that earlier runs left, as dicts.
+        report: called with a line of text for a page that could not be rendered.
+    """
 
     def __init__(self, out, order, before, report):
         self.out, self.order, self.before, self.report = out, order, before, report
         self.rendered, self.written, self.stood = set(), 0.0, None
 
     def follow(self, progress):
-        """Write the pages of what has ended since, and the index where something changed or it has become old."""
+        """Write the pages of what has ended since, and the index, if it has changed or become old."""
         for name, stage in progress.stages.items():
             if stage.outcome and name not in self.rendered:
                 self.rendered.add(name)
@@ -33,41 +39,43 @@ class RunIndex:
     def broken_off(self, progress, error):
         """Say in the index that the run has ended before its end, by an error or because it was stopped."""
         how = f"ended with an error ({error})" if isinstance(error, Exception) else "was stopped"
-        with contextlib.suppress(OSError):  # such as a full disk, whose error is on its way already; the page says how old it is
+        with contextlib.suppress(OSError):  # of a full disk, which is being told; the page says how old it is
             self._write(progress, how)
 
     def _render(self, name, progress):
         try:
             html.write_page(self.out, name, self._outcomes(progress))
-        except ValueError as error:  # a page that refers to what it lacks; it ends the run when all are rendered, and is said now
+        except ValueError as error:  # which ends the run when all pages are rendered, and is said now
             self.report(f"{name}: {error}")
 
     def _write(self, progress, broken_off=None):
         self.written = time.time()
         shown = self._outcomes(progress, broken_off)
-        run = {"counted": progress.counted(), "stages": list(progress.stages), "broken_off": broken_off, "now": _clock(self.written), "renewed": _RENEWED}
-        html.write_index(self.out, shown, run)
+        run = {"counted": progress.counted(), "stages": list(progress.stages), "broken_off": broken_off}
+        html.write_index(self.out, shown, run | {"now": _clock(self.written), "renewed": _RENEWED})
 
     def _outcomes(self, progress, broken_off=None):
-        """What became, becomes or will become of every notebook, dict by name; those that have not ended have a `note`."""
+        """What became or becomes of every notebook, dict by name; those that have not ended have a `note`."""
         remaining, found = progress.remaining(), {}
         for name, stage in progress.stages.items():
             left = spelled(remaining[name]) if remaining[name] else ""
             if stage.outcome:
                 found[name] = vars(stage.outcome)
                 continue
-            waiting = {"name": name, "status": "to come", "error": "", "note": f", about {left}" if left else ""}
+            waiting = {"status": "to come", "error": "", "note": f", about {left}" if left else ""}
             if broken_off:
                 waiting |= {"status": "not begun", "note": ""}
                 if stage.began:
-                    waiting |= {"status": "stopped", "note": f", had been running since {_clock(stage.began)['text']}"}
+                    since = _clock(stage.began)["text"]
+                    waiting |= {"status": "stopped", "note": f", had been running since {since}"}
             elif stage.began:
                 done, total = stage.cells
                 notes = [f"{done} of {total} cells" if total else "", f"about {left} left" if left else ""]
                 note = ", ".join([f" since {_clock(stage.began)['text']}", *filter(None, notes)])
                 waiting |= {"status": "running", "cells": stage.cells, "note": note}
             found[name] = waiting
-        return {name: (self.before | found)[name] for name in self.order if name in found or name in self.before}
+        known = self.before | found
+        return {name: known[name] for name in self.order if name in known}
 
 
 def _clock(seconds):

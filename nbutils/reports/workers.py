@@ -94,8 +94,8 @@ def in_place(path, values, reports, timeout, *, scratch=None, stopped):
 class Pool:
     """Somewhere to run notebooks.
 
-    `submit` takes whom to tell now and then how many cells are executed and of how many, where that is known; then
-    `in_place` or `perform` with its arguments. It gives a Future of the Execution.
+    `submit` takes whom to tell now and then how many cells are executed and of how many; then `in_place`
+    or `perform` with its arguments. It gives a Future of the Execution.
     `capacity` is how many notebooks make sense at a time, None where somebody else keeps the queue.
     """
 
@@ -110,7 +110,7 @@ def usual_jobs():
 
 @contextmanager
 def here(jobs, scratch=None):
-    """This machine as a Pool for so many notebooks at a time, stopped with the caller; `scratch` as of `perform`."""
+    """This machine as a Pool for so many notebooks at a time, stopped with the caller; see `perform`."""
     stop = threading.Event()
 
     def submit(tell, work, *arguments):
