@@ -62,7 +62,7 @@ def test_a_time_is_expected_from_the_last_run_with_these_parameters_or_else_from
 
 
 def test_the_published_run_tells_what_its_profile_takes(books, tmp_path):  # noqa: F811
-    assert progress.usual_seconds("standard") == {}
+    assert progress.usual_seconds("standard") == progress.usual_seconds(None) == {}
     (tmp_path / "docs").mkdir()
     published = {"profile": "standard", "notebooks": {"01_first": {"seconds": 26.0}}}
     (tmp_path / "docs" / "published.json").write_text(json.dumps(published))

@@ -38,7 +38,7 @@ def usual_seconds(profile):
     """Seconds that notebooks take at a profile, by name: in the published run, if it had that, else as noted."""
     published = parameters.NOTEBOOKS.parent / "docs" / placing.MANIFEST
     manifest = json.loads(published.read_text(encoding="utf-8")) if published.is_file() else {}
-    if manifest.get("profile") == profile:
+    if manifest and manifest["profile"] == profile:
         return {name: made["seconds"] for name, made in manifest["notebooks"].items()}
     noted = parameters.NOTEBOOKS / "profiles" / _TIMES
     return json.loads(noted.read_text(encoding="utf-8")).get(profile, {}) if noted.is_file() else {}
