@@ -1,5 +1,7 @@
 """The command line, `nbutils` or `python -m nbutils`."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +18,8 @@ _Profile = Annotated[str, typer.Option(help="smoke, quick, standard, full, or a 
 _Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, wherever a notebook has it.")]
 _Force = Annotated[bool, typer.Option("--force", help="Run also what has not changed.")]
 _Timeout = Annotated[int | None, typer.Option(min=1, help="Longest time for one cell of a notebook, seconds.")]
-_Jobs = Annotated[int, typer.Option(min=1, help="Notebooks at a time on this machine.")]
+_JOBS = "Notebooks at a time on this machine; if not given two, where it has two cores."
+_Jobs = Annotated[int | None, typer.Option(min=1, help=_JOBS)]
 _Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://host:8786, to run on its workers instead.")]
 _Resources = Annotated[list[str] | None, typer.Option("--resource", metavar="NAME=NUMBER", help="What a notebook takes of a Dask worker's resources, such as GPU=1.")]
 _Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
@@ -35,7 +38,7 @@ def run(
     set_: _Set = None,
     force: _Force = False,
     timeout: _Timeout = None,
-    jobs: _Jobs = 1,
+    jobs: _Jobs = None,
     scheduler: _Scheduler = None,
     resource: _Resources = None,
     debug: _Debug = False,
@@ -47,7 +50,8 @@ def run(
         chosen = runner.series(notebooks or ())
         resolved = parameters.resolve(chosen, parameters.read_profile(profile), parameters.parse_settings(set_ or ()))
         places = _places(jobs, scheduler, parameters.parse_settings(resource or ()))
-        outcomes = runner.run(chosen, resolved, out, force=force, timeout=timeout, report=_say, **places)
+        how = {"force": force, "timeout": timeout, "profile": profile, "live": _live(), "report": _say}
+        outcomes = runner.run(chosen, resolved, out, **how, **places)
     _conclude(out, outcomes)
 
 
@@ -60,7 +64,7 @@ def sweep(
     set_: _Set = None,
     force: _Force = False,
     timeout: _Timeout = None,
-    jobs: _Jobs = 1,
+    jobs: _Jobs = None,
     scheduler: _Scheduler = None,
     resource: _Resources = None,
     debug: _Debug = False,
@@ -74,7 +78,9 @@ def sweep(
         settings, values = parameters.parse_settings(set_ or ()), sweeping.parse_grid(grid)
         places = _places(jobs, scheduler, parameters.parse_settings(resource or ()))
         name = list(chosen)[-1]
-        found = sweeping.run(chosen, name, parameters.read_profile(profile), settings, values, out, force=force, timeout=timeout, report=_say, **places)
+        read = parameters.read_profile(profile)
+        how = {"force": force, "timeout": timeout, "live": _live(), "report": _say}
+        found = sweeping.run(chosen, name, read, settings, values, out, **how, **places)
     _conclude(out, found.values())
 
 
@@ -82,9 +88,16 @@ def _places(jobs, scheduler, resources):
     """Where notebooks are to run."""
     if resources and not scheduler:
         raise typer.BadParameter("--resource: is for the workers of a Dask cluster; give its --scheduler")
-    if scheduler and jobs > 1:
+    if scheduler and jobs and jobs > 1:
         raise typer.BadParameter("--jobs: is for this machine; with --scheduler the threads of the workers decide")
-    return {"jobs": jobs, "scheduler": scheduler, "resources": resources}
+    from .reports import workers
+
+    return {"jobs": jobs or workers.usual_jobs(), "scheduler": scheduler, "resources": resources}
+
+
+def _live():
+    """Whether lines can be kept up to date where the output goes."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _say(line):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -194,6 +195,8 @@ def test_a_stopped_run_says_one_line_and_goes_on_later(waiting, tmp_path, number
     out = tmp_path / "out"
     run = start(waiting, out)
     until((out / "started").exists)
+    index = out / "index.html"
+    until(lambda: 'href="01_quick.html"' in index.read_text() and "running</span> since" in index.read_text())
     os.killpg(run.pid, number)  # as a terminal does
     began = time.monotonic()
     _, errors = run.communicate(timeout=20)
@@ -201,6 +204,10 @@ def test_a_stopped_run_says_one_line_and_goes_on_later(waiting, tmp_path, number
     assert run.returncode == code
     assert errors == "stopped; what is finished is kept, the same command goes on from here\n"
     assert at_work(waiting) == []
+    said = index.read_text()
+    assert "This run was stopped" in said
+    assert re.search(r"stopped</span>, had been running since \d\d:\d\d:\d\d on ", said)
+    assert 'class="status not begun">not begun' in said
     (out / "go").touch()
     result = invoke("--out", out)
     assert result.exit_code == 0
@@ -510,13 +517,15 @@ room = shutil.disk_usage(reports).free
 (Path(reports) / "filler").write_bytes(bytes(room if room < 4_000_000 else 0))""",
 }
 SPACE = """mount -t tmpfs -o size=1m tmpfs "$2"
-"$0" -c "$1" "$3" run --out "$2" 01 && ls -A "$2" > "$4/before" && cat "$2"/*.html "$2"/*.json "$2"/*.ipynb > "$4/content before"
-"$0" -c "$1" "$3" run --out "$2" 2> "$4/errors" > "$4/output"; echo $? > "$4/code"
-rm -f "$2/filler"; ls -A "$2" > "$4/after"; cat "$2"/*.html "$2"/*.json "$2"/*.ipynb > "$4/content after"
+"$0" -c "$1" "$3" run --out "$2" 01 && ls -A "$2" > "$4/before"
+cat "$2"/0*.html "$2"/*.json "$2"/*.ipynb > "$4/content before"
+"$0" -c "$1" "$3" run --jobs 1 --out "$2" 2> "$4/errors" > "$4/output"; echo $? > "$4/code"
+cp "$2/index.html" "$4"
+rm -f "$2/filler"; ls -A "$2" > "$4/after"; cat "$2"/0*.html "$2"/*.json "$2"/*.ipynb > "$4/content after"
 mount -o remount,size=50m "$2"
 exec "$0" -c "$1" "$3" run --out "$2"
 """
-READ_ONLY = SPACE.replace("size=1m", "size=50m").replace('run --out "$2" 01 && ls', 'run --out "$2" 01 && mount -o remount,ro "$2" && ls').replace("remount,size=50m", "remount,rw")
+READ_ONLY = SPACE.replace("size=1m", "size=50m").replace("01 && ls", '01 && mount -o remount,ro "$2" && ls').replace("remount,size=50m", "remount,rw")
 
 
 def in_a_mount(script, books, tmp_path):
@@ -543,6 +552,9 @@ def test_a_full_disk_is_one_line_and_a_run_with_space_goes_on(books, tmp_path, n
     assert "01_quick: done, nothing changed" in noted["output"]
     assert noted["after"] == noted["before"]
     assert noted["content after"] == noted["content before"]
+    broken_off = "This run ended with an error" in noted["index.html"]
+    assert broken_off or (name == "03_fills" and "as of <time" in noted["index.html"])  # no room to say more
+    assert 'href="01_quick.html"' in noted["index.html"]
     assert last.returncode == 0, last.stderr
     assert outcomes(last.stdout[last.stdout.rindex("01_quick: ") :])["01_quick"] == "done, nothing changed"
 

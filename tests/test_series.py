@@ -74,10 +74,23 @@ def test_every_claim_is_settled_by_a_rule_that_stands_above_its_number(smoke):
 
 
 def test_the_same_run_again_gives_the_same_numbers(smoke, tmp_path):
-    """Notebook 03 trains, samples and measures: forced to run again elsewhere, its results are equal byte for byte."""
-    command = [sys.executable, "-m", "nbutils", "run", "03", "--profile", "smoke", "--jobs", "2", "--out", str(tmp_path)]  # as many threads
+    """What was run two at a time is run again one at a time: results are equal but for measured seconds."""
+    arguments = ["run", "03", "10", "--profile", "smoke", "--jobs", "1", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "nbutils", *arguments]
     assert subprocess.run(command, capture_output=True).returncode == 0
-    assert (tmp_path / "03_losses.json").read_bytes() == (smoke / "03_losses.json").read_bytes()
+    for name in ("03_losses", "09_mnist_pixel_prediction", "10_mnist_exact_inpainting"):
+        assert without_seconds(tmp_path / f"{name}.json") == without_seconds(smoke / f"{name}.json")
+
+
+def without_seconds(path):
+    """Results without what depends on how fast the machine is."""
+
+    def walk(value):
+        if isinstance(value, dict):
+            return {name: walk(entry) for name, entry in value.items() if "seconds" not in name}
+        return [walk(entry) for entry in value] if isinstance(value, list) else value
+
+    return walk(json.loads(path.read_text()))
 
 
 @pytest.mark.slow

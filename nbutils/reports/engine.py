@@ -1,7 +1,8 @@
 """The process that runs one notebook: papermill with a kernel that does not outlive it, and outputs cut to what a page can hold.
 
-`execution.execute` starts it as `python -m nbutils.reports.engine FOLDER`. It reads `request.json` in the folder and writes there: the process
-group of the kernel to `kernel`, `executed.ipynb` after every cell, and at its end `result.json`, whose `error` is one line or empty.
+`execution.execute` starts it as `python -m nbutils.reports.engine FOLDER`. It reads `request.json` there and writes:
+the process group of the kernel to `kernel`; before every cell how many are executed and of how many to `cells.json`;
+`executed.ipynb` after every cell; and at its end `result.json`, whose `error` is one line or empty.
 It holds on to its standard input as to a leash: when the other end is closed, by intent or because its owner was killed, it kills the kernel
 with all that the kernel has started, and ends.
 """
@@ -68,12 +69,18 @@ class _Client(PapermillNotebookClient):
 
     def execute_cell(self, cell, index):
         self.began = True
+        if cell.cell_type == "code":
+            self._count(index)
         try:
             return super().execute_cell(cell, index)
         except DeadKernelError:
             raise _NoEnd(f"the kernel died, {self._how_it_ended()}, in the cell {_first_line(cell)!r}") from None
         except CellTimeoutError:
             raise _NoEnd(f"the cell {_first_line(cell)!r} ran longer than the {self.timeout} seconds that --timeout allows") from None
+
+    def _count(self, index):
+        places = [place for place, cell in enumerate(self.nb.cells) if cell.cell_type == "code"]
+        write_json(self.leash.folder / "cells.json", [places.index(index), len(places)])
 
     def _how_it_ended(self):
         code = self.km.provisioner.process.returncode

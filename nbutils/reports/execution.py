@@ -54,7 +54,7 @@ class Stopped(Exception):
     """Nobody waits for the notebook any more."""
 
 
-def execute(path, values, reports, timeout=None, stopped=lambda: False):
+def execute(path, values, reports, timeout=None, stopped=lambda done, total: False):
     """Run a notebook. Whatever happens to this process, no kernel is left behind.
 
     Args:
@@ -62,7 +62,8 @@ def execute(path, values, reports, timeout=None, stopped=lambda: False):
         values: dict of its parameters.
         reports: folder on this machine with the results of the notebooks it needs; its checkpoints go there, and its results.
         timeout: longest time for one cell, seconds; None for no limit.
-        stopped: called every half a second; the notebook is ended when it says True.
+        stopped: called every half a second with the number of cells executed and of all, 0 while not known;
+            the notebook is ended when it says True.
     Returns:
         Execution.
     Raises:
@@ -89,9 +90,14 @@ def execute(path, values, reports, timeout=None, stopped=lambda: False):
     notebook.metadata["nbutils"] = dict(notebook.metadata.get("nbutils", {})) | {
         "parameters": {name: value for name, value in given.items() if name != "reports"},
         "seconds": outcome.seconds, "started": started, "device": _device(), "versions": checkpoints.versions(), "commit": made_by, "error": error,
-    }  # fmt: skip
+    } | _resolved(values)  # fmt: skip
     written = outcome.status == "done" and _stamp(sidecar) not in (None, before)
     return Execution(outcome, (nbformat.writes(notebook) + "\n").encode(), sidecar.read_bytes() if written else None)
+
+
+def _resolved(values):
+    """What the run card says of parameters that depend on the machine that ran the notebook."""
+    return {"precision": values["precision"]} if "precision" in values else {}
 
 
 def _name_reports(notebook):
@@ -105,13 +111,16 @@ def _name_reports(notebook):
 
 def _supervise(folder, stopped):
     """Run the engine on the request in `folder`; the reason why the notebook failed, or an empty text."""
-    environment = os.environ | {"NBUTILS_PANELS": "", "TMPDIR": str(folder)}  # panels off also in a terminal of JupyterLab; nothing is left in /tmp
+    # one thread: the same sums however many notebooks run at a time; a number that the user has set stands
+    environment = {"OMP_NUM_THREADS": "1"} | os.environ
+    environment["NBUTILS_PANELS"] = ""  # panels off also in a terminal of JupyterLab
+    environment["TMPDIR"] = str(folder)  # nothing is left in /tmp
     command = [sys.executable, "-m", f"{__package__}.engine", str(folder)]
     with open(folder / "log", "wb") as log:  # a session of its own keeps a terminal's Ctrl-C for this process, which ends the other in order
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
         while not _ended(process, 0.5):
-            if stopped():
+            if stopped(*_cells(folder)):
                 raise Stopped
     finally:
         process.stdin.close()  # the leash: the engine ends, and its kernel
@@ -128,6 +137,12 @@ def _supervise(folder, stopped):
         return f"the process that runs the notebook was killed by {signal.Signals(-process.returncode).name}"
     said = (folder / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
     return f"the process that runs the notebook ended with exit code {process.returncode}: {said[-1]}"
+
+
+def _cells(folder):
+    """How many cells the engine has executed, and of how many."""
+    path = folder / "cells.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else (0, 0)
 
 
 def _ended(process, seconds):

@@ -1,5 +1,6 @@
 """Executed notebooks to pages that stand alone: no network, maths as MathML, text escaped, an index that shows what failed."""
 
+import functools
 import hashlib
 import json
 import re
@@ -14,8 +15,10 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from ..files import write_text
+from . import parameters
 
 _TEMPLATES = Path(__file__).parent / "template"
+_STEPS = "<!-- steps -->"
 _SEAL = "\n<!-- digest "  # before a digest that tells a page cut short or altered from a whole one
 
 
@@ -109,16 +112,29 @@ def render(path, before=None, after=None, findings=()):
     Raises:
         LinkError: a link to a figure or table that the page does not have, though the notebook came to its end.
     """
-    notebook = nbformat.read(path, as_version=4)
+    page = _page(Path(path).name, Path(path).read_text(encoding="utf-8"), json.dumps(findings))
+    head, _, foot = page.rpartition(_STEPS)
+    steps = ["<span></span>", ""]  # which keeps the next one on the right
+    if before:
+        steps[0] = f'<a rel="prev" href="{escape(before[0])}">&larr; {escape(before[1])}</a>'
+    if after:
+        steps[1] = f'<a rel="next" href="{escape(after[0])}">{escape(after[1])} &rarr;</a>'
+    return head + "".join(steps) + foot
+
+
+@functools.lru_cache(maxsize=20)  # a page is written when its notebook has ended, and when all have
+def _page(file, text, findings):
+    """What `render` gives, with `_STEPS` for the neighbours; `text` is the notebook's, `findings` JSON."""
+    notebook, findings = nbformat.reads(text, as_version=4), json.loads(findings)
     exporter = ReportExporter()
     title, _ = title_and_abstract(notebook)
     facts = notebook.metadata.get("nbutils", {})
-    resources = {"nbutils": {"title": title, "before": before, "after": after, "file": Path(path).name, "facts": facts, "style": _style()}}
+    resources = {"nbutils": {"title": title, "file": file, "facts": facts, "style": _style()}}
     page, _ = exporter.from_notebook_node(notebook, resources=resources)
     contents = "".join(f'<li class="level-{level}"><a href="#{anchor}">{text}</a></li>' for level, anchor, text in exporter.headings if level > 1)
     body, card, rest = re.split("<!-- run card -->|<!-- end -->", page)  # the card goes under the title, which is in the first cell
     body = body.replace("<!-- contents -->", contents).replace("</h1>", f"</h1>{card}", 1)  # headings are known once the cells are rendered
-    body = _with_findings(body, findings, Path(path).stem)
+    body = _with_findings(body, findings, Path(file).stem)
     return _numbered(body + rest, whole=not facts.get("error")).replace("<pre>", '<pre tabindex="0">')  # what scrolls can be reached by keyboard
 
 
@@ -163,19 +179,10 @@ def _numbered(page, whole):
     return re.sub(r'<a href="#((?:figure|table)-[^"]*)">([^<]*)</a>', refer, page)
 
 
-def render_series(out, names, outcomes):
-    """Write the pages of a series, see `series_pages`.
-
-    Returns:
-        names of the pages that an earlier run had written and that were missing or altered.
-    """
-    out, pages = Path(out), series_pages(out, names, outcomes)
-    stood = {f"{name}.html" for name in names if outcomes[name]["cached"]} & set(pages)
-    stood |= {"index.html", "status.html"} if stood else set()
-    damaged = [page for page in pages if page in stood and not _whole(out / page)]
-    for page, text in pages.items():
-        write_text(out / page, text)
-    return damaged
+def damaged(out, names):
+    """Which pages of notebooks run into `out` before, and of their index, are missing or altered."""
+    pages = [f"{name}.html" for name in names if (out / f"{name}.ipynb").is_file()]
+    return [page for page in (*pages, "index.html", "status.html") if pages and not _whole(out / page)]
 
 
 def series_pages(out, names, outcomes):
@@ -188,23 +195,75 @@ def series_pages(out, names, outcomes):
     Returns:
         dict from file name to text, which ends with its own digest.
     """
-    out = Path(out)
+    out, cards = Path(out), _cards(out, {name: outcomes[name] for name in names})
+    there = [name for name in names if cards[name]["ended"]]
+    pages = {f"{name}.html": _between_neighbours(out, name, there, cards) for name in there}
+    for card in cards.values():
+        card["page"] = f"{card['name']}.html" if card["name"] in there else None
+    return {page: _sealed(text) for page, text in (pages | _index(cards, outcomes)).items()}
+
+
+def write_page(out, name, outcomes):
+    """Write the page of a notebook that has ended, if there is one to be had, while others go on.
+
+    Args:
+        out, outcomes: see `series_pages`; those that have not ended have another status.
+    Raises:
+        LinkError, FormulaError: as `render` and `mathml`.
+    """
+    cards = _cards(out, outcomes)
+    there = [other for other in cards if cards[other]["ended"]]
+    if name in there:
+        write_text(out / f"{name}.html", _sealed(_between_neighbours(out, name, there, cards)))
+
+
+def write_index(out, outcomes, run):
+    """Write the index while a run goes on, and the page on how each notebook was run.
+
+    Args:
+        out, outcomes: see `series_pages`; an outcome of what has not ended has a `note` and no seconds.
+        run: dict for the template: `counted`, `stages`, `broken_off`, `now`, `renewed`.
+    """
+    cards = _cards(out, outcomes)
+    for name, card in cards.items():
+        card["page"] = f"{name}.html" if (out / f"{name}.html").is_file() else None
+    for page, text in _index(cards, outcomes, run).items():
+        write_text(out / page, _sealed(text))
+
+
+def _cards(out, outcomes):
+    """What the index shows of each notebook, dict by name; of what has not `ended`, its source."""
+    cards = {}
+    for name, outcome in outcomes.items():
+        executed, source = out / f"{name}.ipynb", parameters.NOTEBOOKS / f"{name}.ipynb"
+        ended = outcome["status"] in ("done", "failed") and executed.is_file()
+        notebook = nbformat.read(executed, as_version=4) if ended else parameters.source(source)
+        title, abstract = title_and_abstract(notebook) if notebook and notebook.cells else (name, "")
+        cards[name] = {
+            "name": name, "ended": ended, "title": title,
+            "abstract": MarkdownWithMath(renderer=_Renderer([])).render(abstract),
+            "findings": _findings(out, name) if outcome["status"] == "done" else [],  # not an earlier run's
+            "picture": key_picture(notebook) if ended else None,
+            "facts": notebook.metadata.get("nbutils", {}) if ended else {},
+        }  # fmt: skip
+    return cards
+
+
+def _between_neighbours(out, name, there, cards):
+    neighbours = [None, *((f"{other}.html", cards[other]["title"]) for other in there), None]
+    place = there.index(name)
+    return render(out / f"{name}.ipynb", neighbours[place], neighbours[place + 2], cards[name]["findings"])
+
+
+def _index(cards, outcomes, run=None):
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES / "report"), autoescape=True)
-    there = [name for name in names if (out / f"{name}.ipynb").is_file()]
-    titles, findings, cards, pages = {}, {}, [], {}
-    for name in there:
-        notebook = nbformat.read(out / f"{name}.ipynb", as_version=4)
-        titles[name], abstract = title_and_abstract(notebook)
-        rendered = MarkdownWithMath(renderer=_Renderer([])).render(abstract)
-        facts, findings[name] = notebook.metadata.get("nbutils", {}), _findings(out, name) if outcomes[name]["status"] == "done" else []  # not an earlier run's
-        cards.append({"name": name, "title": titles[name], "abstract": rendered, "findings": findings[name], "picture": key_picture(notebook), "facts": facts})
-    for position, name in enumerate(there):
-        neighbours = [(f"{there[i]}.html", titles[there[i]]) if 0 <= i < len(there) else None for i in (position - 1, position + 1)]
-        pages[f"{name}.html"] = render(out / f"{name}.ipynb", *neighbours, findings[name])
-    cards += [{"name": name, "title": name, "abstract": "", "findings": [], "picture": None, "facts": {}} for name in names if name not in there]
-    for page in ("index", "status"):
-        pages[f"{page}.html"] = environment.get_template(f"{page}_page.html.j2").render(cards=cards, outcomes=outcomes, pages=pages)
-    return {page: f"{text}{_SEAL}{_digest(text.encode())} -->\n" for page, text in pages.items()}
+    shown = {"cards": list(cards.values()), "outcomes": outcomes, "run": run}
+    pages = ("index", "status")
+    return {f"{page}.html": environment.get_template(f"{page}_page.html.j2").render(shown) for page in pages}
+
+
+def _sealed(text):
+    return f"{text}{_SEAL}{_digest(text.encode())} -->\n"
 
 
 def _whole(path):

@@ -4,14 +4,19 @@ import errno
 import os
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from ..files import source_digest, written_whole
-from . import html, parameters, records, workers
+from ..files import source_digest, write_text, written_whole
+from . import html, parameters, progress, records, workers
 from .execution import Execution, Outcome
+from .run_index import RunIndex
 
 _NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
-_NO_PART = ("cli", "__main__", "console", *(f"reports/{name}." for name in ("html", "runner", "records", "workers", "sweep", "execution")))  # in what notebooks compute
+_BEAT = 2  # seconds
+# What has no part in what notebooks compute.
+_NO_PART_OF_REPORTS = ("html", "runner", "records", "workers", "sweep", "execution", "progress", "run_index")
+_NO_PART = ("cli", "__main__", "console", *(f"reports/{name}." for name in _NO_PART_OF_REPORTS))
 
 
 def series(names=()):
@@ -44,8 +49,23 @@ def needs(path):
     return notebook.metadata.get("nbutils", {}).get("needs", []) if notebook else []
 
 
-def run(notebooks, resolved, out, *, force=False, timeout=None, jobs=1, scheduler=None, resources=None, report=print):
-    """Run notebooks, render their pages and the index. A second run into the same folder waits for the first to end.
+def run(
+    notebooks,
+    resolved,
+    out,
+    *,
+    force=False,
+    timeout=None,
+    jobs=1,
+    scheduler=None,
+    resources=None,
+    profile=None,
+    live=False,
+    report=print,
+):
+    """Run notebooks, render their pages and the index, which stands from the beginning.
+
+    A second run into the same folder waits for the first to end.
 
     Args:
         notebooks: dict from name to path, from `series`, which stand in an order that puts what is needed first.
@@ -55,7 +75,8 @@ def run(notebooks, resolved, out, *, force=False, timeout=None, jobs=1, schedule
         timeout: longest time for one cell, seconds; None for no limit.
         jobs: how many notebooks at a time on this machine.
         scheduler: address of a Dask scheduler, to run them on its workers instead; resources: see `workers.on_cluster`.
-        report: called with a line of text for every event.
+        profile: name of the profile, whose usual times tell about how long it will take.
+        live, report: see `progress.Progress`.
     Returns:
         list of Outcome, in order.
     Raises:
@@ -65,9 +86,18 @@ def run(notebooks, resolved, out, *, force=False, timeout=None, jobs=1, schedule
     with records.alone_in(out, report):
         records.remove_remains(out)
         works = {name: Work(name, path, resolved.get(name, {}), out, tuple(needs(path))) for name, path in notebooks.items()}
+        before, damaged = _before(out, works, report), html.damaged(out, _every())
+        usual = progress.usual_seconds(profile)
+        needed = {name: work.needs for name, work in works.items()}
+        index = RunIndex(out, _every(), before, report)
+        expected = {}
+        for name, work in works.items():
+            expected[name] = progress.expected_seconds(out, name, work.values, usual.get(name))
         with workers.on_cluster(scheduler, resources) if scheduler else workers.here(jobs) as pool:
-            outcomes = run_all(works, pool, apart=bool(scheduler), force=force, timeout=timeout, report=report)
-        render(out, outcomes, report)
+            shown = {"report": report, "index": index, "live": live}
+            with progress.Progress(needed, expected, pool.capacity, **shown) as watched:
+                outcomes = run_all(works, pool, watched, apart=bool(scheduler), force=force, timeout=timeout)
+                _write_pages(out, outcomes, before, damaged, report)
     return list(outcomes.values())
 
 
@@ -82,39 +112,48 @@ class Work:
     needs: tuple
 
 
-def run_all(works, pool, *, apart, force, timeout, report):
+def run_all(works, pool, watched, *, apart, force, timeout):
     """Run works as soon as what they need is there, and keep what comes of them. Equal work for several folders is done once.
 
     Args:
         works: dict from what messages call a work to Work.
         pool: workers.Pool.
+        watched: progress.Progress of the same names.
         apart: run each in a folder of its own, from which results come back as bytes, rather than in the folder that keeps them.
-        force, timeout, report: see `run`.
+        force, timeout: see `run`.
     Returns:
         dict from the same names to Outcome, in the same order.
     """
-    code, keys, outcomes, running, waiting = source_digest(_NO_PART), {}, {}, {}, dict(works)
-    while waiting or running:
-        for label, work in list(waiting.items()):
+    code, keys, outcomes, running, queued = source_digest(_NO_PART), {}, {}, {}, {}
+    waiting = dict(works)
+    while waiting or queued or running:
+        for label, work in list(waiting.items()):  # in the order of need, to see all that has not changed
             if any(need not in outcomes for need in work.needs):
                 continue
             keys[label] = keys.get(label) or records.cache_key(work.path, work.values, code, [keys[need] for need in work.needs])
-            if any(keys[other] == keys[label] for other in running.values()):
+            if any(keys[other] == keys[label] for other in (*queued, *running.values())):
                 continue
-            if len(running) == pool.capacity:
-                break
             del waiting[label]
             done_before = [other for other, outcome in outcomes.items() if keys[other] == keys[label] and outcome.status != "not run"]
-            if outcome := _without_running(work, keys[label], outcomes, works, done_before, force, report):
+            outcome = _without_running(work, keys[label], outcomes, works, done_before, force, watched.report)
+            if outcome:
                 outcomes[label] = outcome
-                _tell(label, outcome, report)
+                watched.ended(label, outcome)
             else:
-                report(f"{label}: running")
-                running[_submit(pool, work, keys[label], works, timeout, apart)] = label
-        for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                queued[label] = work
+        chains = watched.chains()
+        for label in sorted(queued, key=lambda label: -chains[label]):  # the longest chain first
+            if len(running) == pool.capacity:
+                break
+            tell = partial(watched.cells, label)
+            running[_submit(pool, queued.pop(label), keys[label], works, timeout, apart, tell)] = label
+            watched.began(label)
+        watched.beat()
+        for future in wait(running, timeout=_BEAT, return_when=FIRST_COMPLETED).done if running else ():
             label = running.pop(future)
             outcomes[label] = _keep(works[label], keys[label], future)
-            _tell(label, outcomes[label], report)
+            watched.ended(label, outcomes[label])
+    watched.beat()
     return {label: outcomes[label] for label in works}
 
 
@@ -132,9 +171,9 @@ def _without_running(work, key, outcomes, works, done_before, force, report):
     return None
 
 
-def _submit(pool, work, key, works, timeout, apart):
+def _submit(pool, work, key, works, timeout, apart, tell):
     if not apart:
-        return pool.submit(workers.in_place, work.path, work.values, work.out, timeout)
+        return pool.submit(tell, workers.in_place, work.path, work.values, work.out, timeout)
     upstream = {}
     for need in _all_needs(work, works):
         sidecar = (work.out / f"{need}.json").read_bytes()
@@ -142,7 +181,9 @@ def _submit(pool, work, key, works, timeout, apart):
     if work.values.get("compare_with"):
         place = f"{work.name}.json"
         upstream[f"compared/{place}"] = (Path(work.values["compare_with"]) / place).read_bytes()
-    return pool.submit(workers.perform, workers.Request(work.name, key, work.path.read_bytes(), work.values, upstream, timeout, source_digest()))
+    notebook = work.path.read_bytes()
+    request = workers.Request(work.name, key, notebook, work.values, upstream, timeout, source_digest())
+    return pool.submit(tell, workers.perform, request)
 
 
 def _all_needs(work, works):
@@ -169,14 +210,31 @@ def _keep(work, key, future):
     return execution.outcome
 
 
-def _tell(label, outcome, report):
-    report(f"{label}: {outcome.status}" + (", nothing changed" if outcome.cached else f" in {outcome.seconds:.0f} s") + (f", {outcome.error}" if outcome.error else ""))
-
-
 def render(out, outcomes, report):
     """Render the pages of this run and of the notebooks that earlier runs left."""
-    every = [path.stem for path in sorted(parameters.NOTEBOOKS.glob("*.ipynb"))]
-    before = {name: replace(before_.outcome, cached=True) for name in every if name not in outcomes and (before_ := records.earlier(out, name, report, "run it again"))}
-    shown = {name: vars((outcomes | before)[name]) for name in every if name in outcomes or name in before}
-    for page in html.render_series(out, list(shown), shown):
-        report(f"{page}: was missing or not as it had been written; made again")
+    _write_pages(out, outcomes, _before(out, outcomes, report), html.damaged(out, _every()), report)
+
+
+def _every():
+    return [path.stem for path in sorted(parameters.NOTEBOOKS.glob("*.ipynb"))]
+
+
+def _before(out, names, report):
+    """What became in earlier runs into a folder of notebooks other than `names`; dict from name to dict."""
+    others = [name for name in _every() if name not in names]
+    found = {name: records.earlier(out, name, report, "run it again") for name in others}
+    return {name: vars(replace(record.outcome, cached=True)) for name, record in found.items() if record}
+
+
+def _write_pages(out, outcomes, before, damaged, report):
+    """Write the pages of a folder; say which of those that this run has not made were `damaged`."""
+    known = before | {name: vars(outcome) for name, outcome in outcomes.items()}
+    shown = {name: known[name] for name in _every() if name in known}
+    pages = html.series_pages(out, list(shown), shown)
+    stood = {f"{name}.html" for name, outcome in shown.items() if outcome["cached"]} & set(pages)
+    stood |= {"index.html", "status.html"} if stood else set()
+    for page, text in pages.items():
+        write_text(out / page, text)
+    for page in damaged:
+        if page in stood:
+            report(f"{page}: was missing or not as it had been written; made again")

@@ -11,7 +11,7 @@ import jinja2
 import nbformat
 
 from ..files import write_text
-from . import figures, html, parameters, records, runner, workers
+from . import figures, html, parameters, progress, records, runner, workers
 
 _PICTURES = 24  # cells whose key figures stand side by side
 _SHOWN = 12  # numbers that differ between cells, in the table and as small charts; all of them are in sweep.csv
@@ -61,7 +61,22 @@ def numbers(sidecar):
     return found
 
 
-def run(notebooks, name, profile, settings, grid, out, *, force=False, timeout=None, jobs=1, scheduler=None, resources=None, report=print):
+def run(
+    notebooks,
+    name,
+    profile,
+    settings,
+    grid,
+    out,
+    *,
+    force=False,
+    timeout=None,
+    jobs=1,
+    scheduler=None,
+    resources=None,
+    live=False,
+    report=print,
+):
     """Run one notebook for every cell of a grid, and what it needs, each once for all cells that agree on its parameters.
 
     Args:
@@ -83,7 +98,12 @@ def run(notebooks, name, profile, settings, grid, out, *, force=False, timeout=N
     with records.alone_in(out, report):
         records.remove_remains(out)
         with workers.on_cluster(scheduler, resources) if scheduler else workers.here(jobs, out / ".scratch") as pool:
-            outcomes = runner.run_all(works, pool, apart=True, force=force, timeout=timeout, report=report)
+            needed = {label: work.needs for label, work in works.items()}
+            expected = {}
+            for label, work in works.items():
+                expected[label] = progress.expected_seconds(work.out, work.name, work.values)
+            with progress.Progress(needed, expected, pool.capacity, report=report, live=live) as watched:
+                outcomes = runner.run_all(works, pool, watched, apart=True, force=force, timeout=timeout)
         for cell in resolved:
             runner.render(out / cell, {needed: outcomes[f"{cell}/{needed}"] for needed in notebooks}, report)
         found = {cell: outcomes[f"{cell}/{name}"] for cell in resolved}

@@ -1,7 +1,6 @@
 """Where notebooks run: on this machine, several at a time, or on the workers of a Dask cluster, which share no disk with it."""
 
 import json
-import os
 import shutil
 import tempfile
 import threading
@@ -58,7 +57,7 @@ def named_checkpoints(reports, sidecar):
     return {place: root / place for place in places if (root / place).resolve().is_relative_to(root)}
 
 
-def perform(request, scratch=None, stopped=lambda: False):
+def perform(request, scratch=None, stopped=lambda done, total: False):
     """Run a Request in a folder of its own below `scratch`, this system's temporary folder if None. What was begun there before goes on.
 
     Returns:
@@ -93,36 +92,37 @@ def in_place(path, values, reports, timeout, *, scratch=None, stopped):
 
 @dataclass(frozen=True)
 class Pool:
-    """Somewhere to run notebooks. `submit` takes `in_place` or `perform` with its arguments and gives a Future of its Execution; `capacity`
-    is how many make sense at a time, None where somebody else keeps the queue."""
+    """Somewhere to run notebooks.
+
+    `submit` takes whom to tell now and then how many cells are executed and of how many; then `in_place`
+    or `perform` with its arguments. It gives a Future of the Execution.
+    `capacity` is how many notebooks make sense at a time, None where somebody else keeps the queue.
+    """
 
     submit: Callable
     capacity: int | None
 
 
-@contextmanager
-def _threads_per_notebook(number):
-    """What notebooks started meanwhile find in OMP_NUM_THREADS, if it is not set already; None for nothing."""
-    if number is None or "OMP_NUM_THREADS" in os.environ:
-        yield
-        return
-    os.environ["OMP_NUM_THREADS"] = str(number)
-    try:
-        yield
-    finally:
-        del os.environ["OMP_NUM_THREADS"]
+def usual_jobs():
+    """How many notebooks to run at a time on this machine: two, where it has the cores for it."""
+    return min(2, joblib.cpu_count())
 
 
 @contextmanager
 def here(jobs, scratch=None):
-    """This machine as a Pool for so many notebooks at a time; `scratch` as of `perform`. When the caller is stopped, so are they.
-
-    They share the processor cores: threads that outnumber the cores wait for each other. A number of threads that the user has set stands.
-    """
+    """This machine as a Pool for so many notebooks at a time, stopped with the caller; see `perform`."""
     stop = threading.Event()
-    with _threads_per_notebook(max(1, joblib.cpu_count() // jobs) if jobs > 1 else None), ThreadPoolExecutor(jobs) as threads:
+
+    def submit(tell, work, *arguments):
+        def stopped(done, total):
+            tell(done, total)
+            return stop.is_set()
+
+        return threads.submit(work, *arguments, scratch=scratch, stopped=stopped)
+
+    with ThreadPoolExecutor(jobs) as threads:
         try:
-            yield Pool(lambda work, *arguments: threads.submit(work, *arguments, scratch=scratch, stopped=stop.is_set), jobs)
+            yield Pool(submit, jobs)
         except BaseException:
             stop.set()
             threads.shutdown(cancel_futures=True)
@@ -153,7 +153,7 @@ def on_cluster(scheduler, resources=None):
     with client:
         pending = []
 
-        def submit(work, *arguments):
+        def submit(tell, work, *arguments):  # no cells are heard of from so far away
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Sending large graph")  # a notebook's checkpoints; they must outlive any one worker
                 pending.append(client.submit(_watched, work, *arguments, pure=False, retries=_RETRIES, resources=resources))
@@ -185,7 +185,7 @@ def _watched(work, *arguments):
     worker = get_worker()
     key = worker.get_current_task()
 
-    def stopped():
+    def stopped(done, total):
         task = worker.state.tasks.get(key)
         return task is None or task.state == "cancelled"
 
