@@ -110,7 +110,7 @@ def fit_all(jobs, folder):
         the models in evaluation mode and their TrainingRuns, two dicts by name of the job.
     """
     calls = [(job, folder) for job in jobs]
-    finished = (_named(*call) for call in calls) if torch.accelerator.is_available() else side_by_side(_named, calls, min(len(jobs), joblib.cpu_count()))
+    finished = (_named(*call) for call in calls) if devices.default().type != "cpu" else side_by_side(_named, calls, min(len(jobs), joblib.cpu_count()))
     found = dict(tqdm(finished, total=len(jobs), desc="trainings", file=sys.stdout, ncols=84))
     runs = {job.name: found[job.name] for job in jobs}
     return {name: load(run.checkpoint) for name, run in runs.items()}, runs

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 from filelock import FileLock, Timeout
 
-from .. import checkpoints
+from .. import checkpoints, devices
 from ..data import digits
 from ..data.sources import photos_folder
 from ..files import write_json, written_whole
@@ -65,14 +65,15 @@ def _alive(process):
 
 
 def cache_key(path, values, code, upstream):
-    """What a notebook's results depend on: its cells, parameters, the code, package versions, data on disk, what it needs."""
+    """What a notebook's results depend on: its cells, parameters, the code, package versions, what precision "auto" is here, data on disk, what it needs."""
     notebook = parameters.source(path)
     cells = [(cell.cell_type, cell.source) for cell in notebook.cells] if notebook else []
     compared = Path(values["compare_with"]) / f"{path.stem}.json" if values.get("compare_with") else None
     places = [photos_folder(values["data"])] if values.get("data", "scenes") != "scenes" else []
     places += [digits.locate(values["digit_data"])] if values.get("digit_data", "embedded") != "embedded" else []
     files = [(str(p.relative_to(place)), p.stat().st_size, p.stat().st_mtime_ns) for place in places for p in ([place] if place.is_file() else sorted(place.rglob("*")))]
-    content = json.dumps([cells, values, code, checkpoints.versions(), files, compared.read_text(encoding="utf-8") if compared else None, upstream], sort_keys=True)
+    made_with = checkpoints.versions() | {"precision": devices.resolved("auto")}
+    content = json.dumps([cells, values, code, made_with, files, compared.read_text(encoding="utf-8") if compared else None, upstream], sort_keys=True)
     return content_digest(content.encode())
 
 
