@@ -132,7 +132,8 @@ def nll_by_order(model, pictures, orders):
     """
     found = torch.zeros(len(orders), len(pictures), dtype=torch.float64)
     calls = [(model, pictures, order, number, rows) for rows in torch.arange(len(pictures)).split(_AT_ONCE) for number, order in enumerate(orders)]
-    finished = side_by_side(_in_order, calls, min(len(calls), joblib.cpu_count()))
+    on_cpu = next(model.parameters()).device.type == "cpu"  # an accelerator is one, and does a call at a time
+    finished = side_by_side(_in_order, calls, min(len(calls), joblib.cpu_count())) if on_cpu else (_in_order(*call) for call in calls)
     for number, rows, nats in tqdm(finished, total=len(calls), desc="likelihoods", file=sys.stdout, ncols=84):
         found[number, rows] = nats
     return found
