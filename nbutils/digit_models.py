@@ -110,7 +110,7 @@ def fit_all(jobs, folder):
         the models in evaluation mode and their TrainingRuns, two dicts by name of the job.
     """
     calls = [(job, folder) for job in jobs]
-    finished = (_named(*call) for call in calls) if torch.accelerator.is_available() else side_by_side(_named, calls, min(len(jobs), joblib.cpu_count()))
+    finished = (_named(*call) for call in calls) if devices.default().type != "cpu" else side_by_side(_named, calls, min(len(jobs), joblib.cpu_count()))
     found = dict(tqdm(finished, total=len(jobs), desc="trainings", file=sys.stdout, ncols=84))
     runs = {job.name: found[job.name] for job in jobs}
     return {name: load(run.checkpoint) for name, run in runs.items()}, runs
@@ -132,7 +132,8 @@ def nll_by_order(model, pictures, orders):
     """
     found = torch.zeros(len(orders), len(pictures), dtype=torch.float64)
     calls = [(model, pictures, order, number, rows) for rows in torch.arange(len(pictures)).split(_AT_ONCE) for number, order in enumerate(orders)]
-    finished = side_by_side(_in_order, calls, min(len(calls), joblib.cpu_count()))
+    on_cpu = next(model.parameters()).device.type == "cpu"  # an accelerator is one, and does a call at a time
+    finished = side_by_side(_in_order, calls, min(len(calls), joblib.cpu_count())) if on_cpu else (_in_order(*call) for call in calls)
     for number, rows, nats in tqdm(finished, total=len(calls), desc="likelihoods", file=sys.stdout, ncols=84):
         found[number, rows] = nats
     return found

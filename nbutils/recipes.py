@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import joblib
-import torch
 import yaml
 from tqdm import tqdm
 
@@ -109,7 +108,7 @@ def fit_all(recipes, folder, change=None):
     """
     splits = {pictures: recipe.load() for pictures, recipe in {recipe.pictures: recipe for recipe in recipes}.items()}
     calls = [(number, recipe, folder, splits[recipe.pictures], change) for number, recipe in enumerate(recipes)]
-    finished = (_numbered(*call) for call in calls) if torch.accelerator.is_available() else side_by_side(_numbered, calls, min(len(calls), joblib.cpu_count()))
+    finished = (_numbered(*call) for call in calls) if devices.default().type != "cpu" else side_by_side(_numbered, calls, min(len(calls), joblib.cpu_count()))
     found = dict(tqdm(finished, total=len(calls), desc="trainings", file=sys.stdout, ncols=84))
     return [found[number] for number in range(len(calls))]
 

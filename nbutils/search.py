@@ -15,11 +15,10 @@ from functools import lru_cache
 
 import joblib
 import optuna
-import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from . import checkpoints
+from . import checkpoints, devices
 from .inpainting import UNRELATED
 from .journal import Journal
 from .nade.inpainter import KINDS, MERGERS
@@ -128,7 +127,7 @@ class Search:
         with opened.claiming():
             for loss in losses:
                 opened.study(loss, self.description)
-        return self._run(opened, trials, tuple(losses), jobs or (1 if torch.accelerator.is_available() else joblib.cpu_count()))
+        return self._run(opened, trials, tuple(losses), jobs or (1 if devices.default().type != "cpu" else joblib.cpu_count()))
 
     def _run(self, journal, trials, losses, jobs):
         calls = [(self, journal.path, trials, losses)] * (trials * len(losses))

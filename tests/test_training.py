@@ -13,9 +13,9 @@ import torch
 from nbutils import checkpoints
 from nbutils.data import sources
 from nbutils.nade.inpainter import Inpainter, InpainterConfig
-from nbutils.nade.objective import EncodedPictures, InpaintingTask
+from nbutils.nade.objective import EncodedPictures, InpaintingTask, hide
 from nbutils.training import TrainingSettings, learning_rate, train
-from nbutils.training_state import MedianPlateau
+from nbutils.training_state import MedianPlateau, TrainingState
 
 
 def small_run(folder, steps=8, loss="cross_entropy", **settings):
@@ -93,6 +93,46 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(tmp_pat
     tensors, description = checkpoints.load(next(tmp_path.glob("*/checkpoint.safetensors")))
     assert description["progress"]["step"] == 4
     assert all(tensor.isfinite().all() for name, tensor in tensors.items() if name.startswith("model."))
+
+
+def test_numbers_that_were_noted_are_refused_by_the_step_that_they_are_of(tmp_path):
+    """Losses and gradients stay on their device for some steps; what is read then still names the first step that went wrong."""
+    for losses, norms, message in (([2, 1, math.nan], [1, 1, 1], "loss became nan at step 6"), ([3, 2, 1], [1, math.inf, 1], "gradient became inf at step 5")):
+        state = TrainingState(tmp_path, TrainingSettings(steps=9), {})
+        state.step = 4
+        for loss, norm in zip(losses, norms):
+            state.note(torch.tensor(float(loss)), torch.tensor(float(norm)))
+            state.step += 1
+        with pytest.raises(FloatingPointError, match=message):
+            state.read()
+        assert state.losses == losses[: losses.index(state.losses[-1]) + 1]
+
+
+def test_a_trained_model_is_left_as_it_was_but_for_its_weights(tmp_path):
+    for precision in ("32-true", "bf16-mixed"):
+        model, _ = small_run(tmp_path, precision=precision)
+        assert model.forward == Inpainter.forward.__get__(model)  # not under autocast any more
+        assert next(model.parameters()).dtype == torch.float32
+        assert not model.training
+
+
+def test_known_variables_are_scored_over_the_pictures_that_have_some(tmp_path):
+    """Held-out pictures come in batches; one in which nothing is known says nothing of what known variables cost."""
+    model, _ = small_run(tmp_path)
+    splits = sources.load("scenes", image_size=8, num_train=1, num_valid=70)
+    held_out = EncodedPictures(splits.valid.images, *splits.vocabulary.encode(splits.valid.captions))
+    task = InpaintingTask(pictures=held_out, held_out=held_out, hole_size=1)
+    nats, number = 0.0, 0
+    generator = torch.Generator().manual_seed(20170402)
+    for rows in (range(64), range(64, 70)):
+        image, caption, length = held_out.take(torch.tensor(rows))
+        known, hole = hide(task.mask, image.shape, hole_size=1, generator=generator)
+        with torch.no_grad():
+            costs = torch.nn.functional.cross_entropy(model(image, known, caption, length).movedim(-1, 1), image, reduction="none")
+        nats, number = nats + float(costs[known & hole].sum()), number + int((known & hole).sum())
+    assert task.validate(model)["bits_known"] == pytest.approx(nats / number / math.log(2), rel=1e-5)
+    nothing = InpaintingTask(pictures=held_out, held_out=held_out, hole_size=8, mask="square")
+    assert math.isnan(nothing.validate(model)["bits_known"])
 
 
 def test_the_plateau_divides_when_the_median_has_not_improved_for_its_patience():

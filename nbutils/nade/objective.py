@@ -159,11 +159,11 @@ class InpaintingTask:
 
         Returns:
             dict: `loss`, the ordering-weighted objective per hole variable; `bits`, its cross-entropy in bits per hole variable
-            whatever the training loss; `bits_known`, the cross-entropy of the known variables of the hole.
+            whatever the training loss; `bits_known`, the cross-entropy of the known variables of the hole, NaN where there are none.
         """
         generator = torch.Generator().manual_seed(20170402)
         device = next(model.parameters()).device
-        sums, count = torch.zeros(3, dtype=torch.float64), 0
+        sums = torch.zeros(4, dtype=torch.float64)
         for _ in range(self.validation_masks):
             for indices in torch.arange(len(self.held_out)).split(64):
                 image, caption, length = self.held_out.take(indices)
@@ -175,7 +175,9 @@ class InpaintingTask:
                 seen = known.flatten()[index]
                 weight = weights(known, hole, "ordering_weighted").flatten()[index] / hole[0].sum()
                 own = nats * math.log(2) if self.loss == "cross_entropy" else LOSSES[self.loss](logits, target)
-                known_mean = nats[seen].mean() if seen.any() else torch.zeros(())
-                sums += len(image) * torch.stack([(weight * own).sum(), (weight * nats).sum(), known_mean]).double().cpu()
-                count += len(image)
-        return dict(zip(("loss", "bits", "bits_known"), (sums / count).tolist()))
+                scores = [len(image) * (weight * own).sum(), len(image) * (weight * nats).sum(), (nats * seen).sum(), seen.sum()]
+                sums += torch.stack(scores).double().cpu()
+        loss, bits, known_bits, num_known = sums.tolist()
+        count = self.validation_masks * len(self.held_out)
+        bits_known = known_bits / num_known if num_known else math.nan
+        return {"loss": loss / count, "bits": bits / count, "bits_known": bits_known}

@@ -7,8 +7,6 @@ import math
 
 import numpy as np
 import torch
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from skimage.restoration import inpaint_biharmonic
 from torch.nn import functional as F
 
 
@@ -64,11 +62,17 @@ def diversity(samples, hole):
 
 def psnr(image, truth, hole, levels=256):
     """Peak signal-to-noise ratio of the hole in dB, (B,)."""
-    return torch.tensor([peak_signal_noise_ratio(t[h].numpy(), x[h].numpy(), data_range=levels - 1) for x, t, h in zip(image, truth, hole)], dtype=torch.float64)
+    from skimage.metrics import peak_signal_noise_ratio  # here, as scikit-image takes long to import and few need it
+
+    pairs = zip(image, truth, hole)
+    decibels = [peak_signal_noise_ratio(t[h].numpy(), x[h].numpy(), data_range=levels - 1) for x, t, h in pairs]
+    return torch.tensor(decibels, dtype=torch.float64)
 
 
 def ssim(image, truth, hole, levels=256):
     """Structural similarity, averaged over the hole, (B,). Pictures have at least 7 x 7 pixels, the size of its window."""
+    from skimage.metrics import structural_similarity
+
     maps = [structural_similarity(t.numpy(), x.numpy(), channel_axis=0, data_range=levels - 1, full=True)[1] for x, t in zip(image, truth)]
     return hole_mean(torch.from_numpy(np.stack(maps)), hole)
 
@@ -83,6 +87,8 @@ def biharmonic(image, known, levels=256):
     Raises:
         ValueError: a channel of which nothing is known.
     """
+    from skimage.restoration import inpaint_biharmonic
+
     filled = image.clone()
     for example, channel in (~known).flatten(2).any(2).nonzero().tolist():
         hidden = ~known[example, channel]

@@ -6,7 +6,6 @@ A notebook states a claim with its rule, measures, and settles it; `results.save
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from . import figures, results
 
@@ -80,13 +79,17 @@ def difference(first, second):
         raise ValueError(f"first, second: {len(first)} and {len(second)} values; an interval needs at least two of each")
     found = {"effect": float(first.mean() - second.mean()), "n": len(first) + len(second)}
     if min(len(first), len(second)) < _ENOUGH_TO_RESAMPLE or min(np.ptp(first), np.ptp(second)) == 0:
-        bounds = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
+        from scipy.stats import ttest_ind  # here, as SciPy takes long to import and not every process needs it
+
+        bounds = ttest_ind(first, second, equal_var=False).confidence_interval()
         return found | {"interval": [float(bounds.low), float(bounds.high)], "method": "Welch's t"}
     return found | {"interval": _bootstrapped((first, second), lambda a, b, axis: a.mean(axis) - b.mean(axis)), "method": "bootstrap"}
 
 
 def _bootstrapped(samples, statistic):
-    bounds = stats.bootstrap(samples, statistic, rng=np.random.default_rng(0)).confidence_interval
+    from scipy.stats import bootstrap
+
+    bounds = bootstrap(samples, statistic, rng=np.random.default_rng(0)).confidence_interval
     return [float(bounds.low), float(bounds.high)]
 
 

@@ -6,7 +6,6 @@ import math
 import os
 from pathlib import Path
 
-import nbformat
 import yaml
 
 from ..data import digits
@@ -46,6 +45,8 @@ class ParameterError(ValueError):
 
 def source(path):
     """The notebook in a file; None where the file holds none, which fails when it is run and is no reason not to run the others."""
+    import nbformat  # here, because kernels check parameters and read no notebooks
+
     try:
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
@@ -60,6 +61,8 @@ def declared(path):
     Raises:
         ParameterError: no such cell, or something in it that is not `name = literal`.
     """
+    import nbformat
+
     return literals(nbformat.read(path, as_version=4), path)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 from filelock import FileLock, Timeout
 
-from .. import checkpoints
+from .. import checkpoints, devices
 from ..data import digits
 from ..data.sources import photos_folder
 from ..files import write_json, written_whole
@@ -65,7 +65,7 @@ def _alive(process):
 
 
 def cache_key(path, values, code, upstream):
-    """What a notebook's results depend on: its cells, parameters, the code, package versions, data on disk, published weights, what it needs."""
+    """What a notebook's results depend on: cells, parameters, code, package versions, what precision "auto" is here, data, published weights, upstream."""
     notebook = parameters.source(path)
     cells = [(cell.cell_type, cell.source) for cell in notebook.cells] if notebook else []
     compared = Path(values["compare_with"]) / f"{path.stem}.json" if values.get("compare_with") else None
@@ -74,7 +74,8 @@ def cache_key(path, values, code, upstream):
     files = [(str(p.relative_to(place)), p.stat().st_size, p.stat().st_mtime_ns) for place in places for p in ([place] if place.is_file() else sorted(place.rglob("*")))]
     weights = publications.digests() if values.get("checkpoint", "trained") != "trained" else []
     beside = compared.read_text(encoding="utf-8") if compared else None
-    content = json.dumps([cells, values, code, checkpoints.versions(), files, beside, weights, upstream], sort_keys=True)
+    precision = devices.resolved(values["precision"]) if "precision" in values else None
+    content = json.dumps([cells, values, code, checkpoints.versions(), precision, files, beside, weights, upstream], sort_keys=True)
     return content_digest(content.encode())
 
 

@@ -5,7 +5,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from ..files import write_json
 
@@ -23,7 +22,10 @@ def interval(values):
     values = np.asarray(values, np.float64).ravel()
     if len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(f"values: {values}; an interval needs at least two finite numbers")
-    return float(values.mean()), float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    from scipy.special import stdtrit  # here, as SciPy takes long to import and not every process needs it
+
+    quantile = stdtrit(len(values) - 1, 0.975)  # of Student's t
+    return float(values.mean()), float(quantile * values.std(ddof=1) / math.sqrt(len(values)))
 
 
 def effect(differences):
@@ -39,7 +41,9 @@ def share(hits, trials):
     Raises:
         ValueError: no trials, or more hits than trials.
     """
-    bounds = stats.binomtest(hits, trials).proportion_ci()
+    from scipy.stats import binomtest
+
+    bounds = binomtest(hits, trials).proportion_ci()
     return {"share": hits / trials, "low": float(bounds.low), "high": float(bounds.high), "n": trials}
 
 
