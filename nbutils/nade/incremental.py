@@ -17,7 +17,7 @@ from .convnet import padding
 from .devices import on_device
 
 _GATHERING = 2.0  # what a multiplication costs after its inputs were gathered, against a convolution
-_CHUNK = 4096  # sites whose inputs are gathered at once
+_CHUNK = 512  # sites whose inputs are gathered at once: as many as stay in a core's cache
 
 
 class IncrementalEngine:
@@ -45,6 +45,7 @@ class IncrementalEngine:
         self.weights = [kernel.permute(2, 3, 1, 0).flatten(0, 2).contiguous() for kernel, _ in self.kernels]  # (taps * inputs, outputs)
         self.table, self.shift = _folded_table(model.first, model.first_norm)
         self.taps, self.blank = c.kernel_size**2, c.channels * c.levels  # blank: the row of an unknown variable
+        self.first_rows = torch.arange(self.taps, device=device)[:, None] * (self.blank + 1)
         self.code = torch.full((self.num_sites + 1, c.channels), self.blank, device=device)
         self.kept = [torch.zeros(self.num_sites + 1, width, dtype=self.dtype, device=device) for width in self._widths()]
         self.stale = np.ones((c.layers, self.num_sites + 1), bool)
@@ -79,7 +80,9 @@ class IncrementalEngine:
         """Which sites of a layer anything in the hole can change, or that lie in a rectangle around those."""
         before, after = self.reaches[layer].tolist()
         pixels = torch.from_numpy(self.hole).view(self.batch, self.channels, self.height, self.width).any(1, keepdim=True)
-        reached = F.max_pool2d(F.pad(pixels.float(), (before, after, before, after)), before + after + 1, stride=1)
+        reached, side = F.pad(pixels.float(), (before, after, before, after)), before + after + 1
+        for window in ((side, 1), (1, side)):
+            reached = F.max_pool2d(reached, window, stride=1)
         return np.append(reached.flatten().numpy() > 0, False)
 
     def _reached(self, layer, sites):
@@ -117,11 +120,8 @@ class IncrementalEngine:
     def entropies(self, state, unknown, wanted):
         """Entropies of hole variables, of which those are left out whose prediction has not changed since they were given.
 
-        Args:
-            as in `predict`.
         Returns:
-            index: int64 (n,) on the CPU, flat indices, ascending.
-            bits: (n,).
+            index: int64 (n,) on the CPU, flat indices, ascending; bits: (n,).
             logits: a function from flat indices of wanted variables, int64 (m,), ascending, on the CPU, to their logits (m, levels).
         """
         index = np.flatnonzero(wanted.numpy())
@@ -135,23 +135,21 @@ class IncrementalEngine:
         return torch.from_numpy(index), bits, lambda chosen: self.model.logits_of(*self._places(chosen.numpy()))
 
     def _refresh(self, state, unknown, index):
-        """Compute what the predictions of the variables `index` depend on and is stale.
-
-        Returns:
-            the sites of the last layer that were computed; None where the whole net is cheaper, and nothing was.
-        """
+        """Compute what the predictions of the variables `index` depend on and is stale; the sites of the last layer that were computed,
+        or None where the whole net is cheaper, and nothing was."""
         self._take_in(state, unknown.numpy())
         self.marked[self._site_and_channel(index)[0]] = True
-        needed = self._needed()
+        needed, inputs = self._needed()
         rectangles = [None, *(_Rectangle.around(sites, self.height, self.width) for sites in needed[1:])]  # the first layer only looks rows up
         weighed = [_GATHERING * len(sites) if rectangle is None else rectangle.size for sites, rectangle in zip(needed, rectangles)]
         pictures = len(np.unique(index // (self.channels * self.area)))
         if self.dense and self.cost(weighed) > self.cost([pictures * self.area] * len(needed)):
             return None
         self.computed = [len(sites) for sites in needed]
-        for layer, (sites, rectangle) in enumerate(zip(needed, rectangles)):
+        for layer, sites in enumerate(needed):
             if len(sites):
-                self.kept[layer].index_copy_(0, self._on_device(sites), self._compute(layer, sites, rectangle))
+                place = self._on_device(sites)
+                self.kept[layer].index_copy_(0, place, self._compute(layer, sites, place, inputs[layer], rectangles[layer]))
                 self.stale[layer, sites] = False
         return needed[-1]
 
@@ -182,38 +180,35 @@ class IncrementalEngine:
         self.unknown = unknown.copy()
 
     def _needed(self):
-        """Stale sites of every layer that the marked ones of the last layer depend on, themselves included; takes the marks away."""
-        needed = [None] * len(self.stale)
+        """Stale sites of every layer that the marked ones of the last layer depend on, themselves included, and the sites that each of them
+        reads, (n, taps); takes the marks away."""
+        needed, inputs = [None] * len(self.stale), [None] * len(self.stale)
         for layer in range(len(self.stale) - 1, -1, -1):
             needed[layer] = np.flatnonzero(self.marked & self.stale[layer])
+            inputs[layer] = self.neighbours[self.model.config.dilations[layer]].take(needed[layer], 0)
             self.marked[:] = False
             if layer:
-                self.marked[self._inputs(layer, needed[layer])] = True
-        return needed
+                self.marked[inputs[layer]] = True
+        return needed, inputs
 
-    def _inputs(self, layer, sites):
-        return self.neighbours[self.model.config.dilations[layer]][sites]  # (n, taps)
-
-    def _compute(self, layer, sites, rectangle):
-        """Activations of a layer at some sites, (n, width), from those of the layer before."""
+    def _compute(self, layer, sites, place, inputs, rectangle):
+        """Activations of a layer at some sites, (n, width), from those of the layer before; `place` is the sites on the device."""
         if layer == 0:
-            x = self._looked_up(sites)
+            x = self._looked_up(inputs)
         else:
-            x = self._gathered(layer, sites) if rectangle is None else self._convolved(layer, sites, rectangle)
+            x = self._gathered(layer, inputs) if rectangle is None else self._convolved(layer, sites, rectangle)
             if self.model.adds_skip(layer + 1):
-                x += self.kept[layer - 2].index_select(0, self._on_device(sites))[:, : x.shape[1]]
+                x += self.kept[layer - 2].index_select(0, place)[:, : x.shape[1]]
         x = x.relu_()
         return self._merged(layer + 1, x, sites) if layer + 1 in self.captions else x
 
-    def _looked_up(self, sites):
-        inputs = self._on_device(self._inputs(0, sites).reshape(-1))
-        tap = torch.arange(self.taps, device=self.device)[:, None] * (self.blank + 1)
-        rows = self.code.index_select(0, inputs).view(len(sites), self.taps, self.channels) + tap
-        return F.embedding_bag(rows.view(len(sites), -1), self.table, mode="sum") + self.shift
+    def _looked_up(self, inputs):
+        rows = self.code.index_select(0, self._on_device(inputs.reshape(-1))).view(len(inputs), self.taps, self.channels) + self.first_rows
+        return F.embedding_bag(rows.view(len(inputs), -1), self.table, mode="sum").add_(self.shift)
 
-    def _gathered(self, layer, sites):
-        inputs, weight, (_, shift) = self._on_device(self._inputs(layer, sites).reshape(-1)), self.weights[layer - 1], self.kernels[layer - 1]
-        x = self.kept[layer].new_empty(len(sites), weight.shape[1])
+    def _gathered(self, layer, inputs):
+        weight, (_, shift) = self.weights[layer - 1], self.kernels[layer - 1]
+        x, inputs = self.kept[layer].new_empty(len(inputs), weight.shape[1]), self._on_device(inputs.reshape(-1))
         for part, out in zip(inputs.split(_CHUNK * self.taps), x.split(_CHUNK)):
             torch.addmm(shift, self.kept[layer - 1].index_select(0, part).view(len(out), -1), weight, out=out)
         return x
