@@ -1,12 +1,19 @@
 """Tests on real data are taken in where the environment says where the data is; nothing else is ever left out."""
 
 import os
+
+# For torch, which reads it when it is imported, and for all that tests start: on small nets threads cost more than they bring,
+# and where two tests run at a time they outnumber the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
+from filelock import FileLock
+from in_process import without_kernels  # noqa: F401
 from playwright.sync_api import sync_playwright
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # programs started in the background ignore it, and what tests start would inherit that
@@ -20,12 +27,19 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory):
-    """The folder of the whole series, run at the smoke profile as a user would."""
-    out = tmp_path_factory.mktemp("smoke") / "reports"
-    command = [sys.executable, "-m", "nbutils", "run", "--profile", "smoke", "--jobs", "2", "--out", str(out)]
-    process = subprocess.run(command, capture_output=True, text=True, cwd=out.parent)
-    assert process.returncode == 0, process.stdout + process.stderr
+def smoke(tmp_path_factory, worker_id):
+    """The folder of the whole series, run at the smoke profile as a user would; by one worker, while others wait for it."""
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        folder = folder.parent  # which the workers share
+    out, done = folder / "smoke" / "reports", folder / "smoke" / "done"
+    with FileLock(folder / "smoke.lock"):
+        if not done.exists():
+            out.parent.mkdir(exist_ok=True)
+            command = [sys.executable, "-m", "nbutils", "run", "--profile", "smoke", "--jobs", "2", "--out", str(out)]
+            process = subprocess.run(command, capture_output=True, text=True, cwd=out.parent)
+            assert process.returncode == 0, process.stdout + process.stderr
+            done.touch()
     return out
 
 
