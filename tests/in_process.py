@@ -2,7 +2,7 @@
 
 import json
 import types
-from contextlib import chdir
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import nbformat
@@ -53,10 +53,19 @@ def supervise(folder, *_, **__):
     return reason
 
 
-@pytest.fixture
-def without_kernels(monkeypatch):
-    """Notebooks that this process runs are executed in it."""
+@contextmanager
+def no_kernels():
     Shell.instance(config=Config(HistoryManager={"enabled": False}), user_module=types.ModuleType("cells"), colors="nocolor")
-    monkeypatch.setattr(execution, "_supervise", supervise)
-    yield
-    Shell.clear_instance()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(execution, "_supervise", supervise)
+            yield
+    finally:
+        Shell.clear_instance()
+
+
+@pytest.fixture
+def without_kernels():
+    """Notebooks that this process runs are executed in it."""
+    with no_kernels():
+        yield

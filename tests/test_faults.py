@@ -12,8 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from in_process import no_kernels
 from test_reports import notebook
 from typer.testing import CliRunner
 
@@ -151,9 +152,11 @@ def test_a_training_notebook_killed_and_run_again_gives_the_same_results(tmp_pat
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     run = launch([*command, killed])
     finished = until(lambda: list(killed.glob("checkpoints/03_losses/*/checkpoint.safetensors")), 200)
+    begun = psutil.Process(run.pid).children(recursive=True)
     run.kill()
     run.wait()
-    until(lambda: not at_work(parameters.NOTEBOOKS), 10)
+    assert begun
+    assert psutil.wait_procs(begun, timeout=10)[1] == []
     written = finished[0].stat().st_mtime_ns
     assert len(list(killed.glob("checkpoints/03_losses/*/checkpoint.safetensors"))) < 3
     for folder in (killed, undisturbed):
@@ -402,6 +405,13 @@ def scramble(path):
 DAMAGES = [cut, empty, foreign, scramble, Path.unlink]
 
 
+def damaged(*files):
+    """Every damage of every file, of which most are left to the slow tests: each file is damaged in another way by the fast ones."""
+    for number, file in enumerate(files):
+        for damage in DAMAGES:
+            yield pytest.param(file, damage, marks=() if damage is DAMAGES[number] else pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def finished_once(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
@@ -409,15 +419,16 @@ def finished_once(tmp_path_factory):
     (folder / "notebooks" / "profiles" / "quick.yaml").write_text("{}")
     notebook(folder / "notebooks", "01_first", SAVES)
     notebook(folder / "notebooks", "02_second", NEEDS, needs=["01_first"])
-    run = start(folder / "notebooks", folder / "out")
-    _, errors = run.communicate()
-    assert run.returncode == 0, errors
+    with pytest.MonkeyPatch.context() as patch, no_kernels():
+        patch.setattr(parameters, "NOTEBOOKS", folder / "notebooks")
+        result = invoke("--out", folder / "out")
+    assert result.exit_code == 0, result.output
     return folder
 
 
 @pytest.fixture
-def finished(finished_once, books, tmp_path):
-    """The folder of a finished series of two, whose notebooks are in `books`."""
+def finished(finished_once, books, without_kernels, tmp_path):
+    """The folder of a finished series of two, whose notebooks are in `books`; they run without kernels."""
     shutil.copytree(finished_once / "notebooks", books, dirs_exist_ok=True)
     return shutil.copytree(finished_once / "out", tmp_path / "out")
 
@@ -427,9 +438,7 @@ def kept(out):
     return {path.name: path.read_bytes() for path in out.glob("0*.json")} | {path.name: b"" for path in out.glob("*.html")}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("file", [".01_first.run.json", "01_first.ipynb", "01_first.json"])
+@pytest.mark.parametrize(("file", "damage"), list(damaged(".01_first.run.json", "01_first.ipynb", "01_first.json")))
 def test_a_damaged_result_is_made_again_and_said(finished, file, damage):
     before = kept(finished)
     damage(finished / file)
@@ -443,9 +452,7 @@ def test_a_damaged_result_is_made_again_and_said(finished, file, damage):
     assert invoke("--out", finished).output.count("nothing changed") == 2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("page", ["01_first.html", "index.html"])
+@pytest.mark.parametrize(("page", "damage"), list(damaged("01_first.html", "index.html")))
 def test_a_damaged_page_is_made_again_and_said(finished, page, damage):
     before = {path: path.read_bytes() for path in finished.glob("*.html")}
     damage(finished / page)
@@ -458,7 +465,6 @@ def test_a_damaged_page_is_made_again_and_said(finished, page, damage):
     assert "made again" not in invoke("--out", finished).output
 
 
-@pytest.mark.slow
 def test_damage_of_what_is_not_run_is_said_and_left_out(finished, books):
     notebook(books, "03_other", "1 + 1")
     cut(finished / "02_second.ipynb")
@@ -470,7 +476,6 @@ def test_damage_of_what_is_not_run_is_said_and_left_out(finished, books):
     assert 'href="02_second.html"' not in index
 
 
-@pytest.mark.slow
 def test_results_that_an_interrupted_run_left_are_not_taken_for_those_of_another(finished):
     """A run with other parameters was killed after it had written its results and before it was recorded."""
     (finished / "01_first.json").write_text((finished / "01_first.json").read_text().replace("3", "4"))
@@ -478,7 +483,6 @@ def test_results_that_an_interrupted_run_left_are_not_taken_for_those_of_another
     assert json.loads((finished / "01_first.json").read_text())["steps"] == 3
 
 
-@pytest.mark.slow
 def test_a_notebook_that_saves_nothing_any_more_has_no_results(finished, books):
     notebook(books, "01_first", "1 + 1")
     result = invoke("--out", finished)
@@ -487,7 +491,6 @@ def test_a_notebook_that_saves_nothing_any_more_has_no_results(finished, books):
     assert "no results; run `nbutils run 01` first" in outcomes(result)["02_second"]
 
 
-@pytest.mark.slow
 def test_remains_of_killed_processes_are_removed_and_those_of_live_ones_left(finished):
     ended = subprocess.Popen(["true"])
     ended.wait()
@@ -521,6 +524,8 @@ READ_ONLY = SPACE.replace("size=1m", "size=50m").replace('run --out "$2" 01 && l
 
 def in_a_mount(script, books, tmp_path):
     """Run a shell script that mounts a disk of its own on the folder of the reports; its last command's result, and what it noted in files."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux lets a user mount a disk of their own")
     out, notes = tmp_path / "out", tmp_path / "notes"
     out.mkdir()
     notes.mkdir()
@@ -664,7 +669,6 @@ def declaring(tmp_path_factory):
 NAMES = st.sampled_from(["steps", "learning_rate", "lengths", "some", "flag", "loss", "other"])
 
 
-@settings(max_examples=1000, deadline=None)
 @given(NAMES, YAML_LIKE)
 def test_any_setting_is_taken_or_refused(declaring, name, text):
     with contextlib.suppress(parameters.ParameterError):
@@ -672,7 +676,6 @@ def test_any_setting_is_taken_or_refused(declaring, name, text):
         json.dumps(resolved, allow_nan=False).encode()
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.dictionaries(st.just("01_first") | st.text(), st.dictionaries(NAMES | st.text(), VALUES, max_size=3), max_size=2))
 def test_any_profile_is_taken_or_refused(declaring, profile):
     with contextlib.suppress(parameters.ParameterError):
@@ -680,7 +683,6 @@ def test_any_profile_is_taken_or_refused(declaring, profile):
         json.dumps(resolved, allow_nan=False).encode()
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=60) | YAML_LIKE.map(lambda text: text.encode(errors="surrogatepass")))
 def test_any_file_is_a_profile_or_refused(declaring, tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
