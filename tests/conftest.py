@@ -26,7 +26,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # programs started in 
 
 
 # Those that take longest, in the order in which two workers take them up so as to end together; then the others.
-LONG = ("browser", "lab", "faults", "publishing", "series", "incremental", "cluster", "search", "prepare")
+LONG = ("browser", "faults", "publishing", "incremental", "training", "lab", "cluster", "search", "series")
 
 
 def pytest_collection_modifyitems(config, items):
