@@ -31,7 +31,8 @@ app()"""
 STARTED = []
 QUICK = """from pathlib import Path
 from nbutils.reports import results
-open(Path(reports) / "log", "a").write("01 ")
+with open(Path(reports) / "log", "a") as log:
+    log.write("01 ")
 results.save(reports, "01_quick", {"steps": steps}, [])"""
 # Waits for a file that the test makes, with a child of its own; then its result depends on that of the first.
 WAITS = """import subprocess, time
@@ -43,6 +44,7 @@ print("some", 6 * 7, "outputs", flush=True)
 while not (Path(reports) / "go").exists():
     time.sleep(0.05)
 child.kill()
+child.wait()
 results.save(reports, "02_waits", {"seen": results.load(reports, "01_quick")["steps"]}, [])"""
 
 
@@ -85,7 +87,7 @@ def launch(command, **options):
 
 
 def start(books, out, *arguments):
-    """A run on the notebooks in `books`, with a folder for temporary files that stands beside `out`."""
+    """A run on the notebooks in `books`, always with kernels, with a folder for temporary files that stands beside `out`."""
     temporary = out.with_name("temporary")
     temporary.mkdir(exist_ok=True)
     return launch([sys.executable, "-c", COMMAND, books, "run", "--out", out, *arguments], env=os.environ | {"TMPDIR": str(temporary)})
@@ -123,7 +125,7 @@ def outcomes(result):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["runner", "its group"])
-def test_a_killed_run_leaves_no_kernel_and_the_next_goes_on(waiting, tmp_path, victim):
+def test_a_killed_run_leaves_no_kernel_and_the_next_goes_on(waiting, without_kernels, tmp_path, victim):
     out, undisturbed = tmp_path / "out", tmp_path / "undisturbed"
     run = start(waiting, out)
     until((out / "started").exists)
@@ -169,7 +171,7 @@ def test_a_training_notebook_killed_and_run_again_gives_the_same_results(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("victim", "reason"), [("engine", "the process that runs the notebook was killed by SIGKILL"), ("ipykernel", "the kernel died, killed by SIGKILL")])
-def test_a_killed_papermill_or_kernel_fails_one_notebook(waiting, tmp_path, victim, reason):
+def test_a_killed_papermill_or_kernel_fails_one_notebook(waiting, without_kernels, tmp_path, victim, reason):
     out = tmp_path / "out"
     run = start(waiting, out)
     until((out / "started").exists)
@@ -193,7 +195,7 @@ def test_a_killed_papermill_or_kernel_fails_one_notebook(waiting, tmp_path, vict
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_says_one_line_and_goes_on_later(waiting, tmp_path, number, code):
+def test_a_stopped_run_says_one_line_and_goes_on_later(waiting, without_kernels, tmp_path, number, code):
     out = tmp_path / "out"
     run = start(waiting, out)
     until((out / "started").exists)
