@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AXE := build/node_modules/axe-core/axe.min.js
+# Two files of tests at a time, the long ones first; more workers would want more than two cores.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
 
 .PHONY: setup report browser test test-slow lab bench clean
@@ -17,18 +20,26 @@ $(READY): pyproject.toml constraints.txt
 report: setup
 	$(BIN)/nbutils run --profile quick --out reports
 
+# Install a package where that is done by apt-get, or say what to install.
+ifeq ($(shell uname)$(shell command -v apt-get >/dev/null && echo " with apt-get"),Linux with apt-get)
+install = { apt-get update -qq && apt-get install -y -qq $(1); } || { sudo apt-get update -qq && sudo apt-get install -y -qq $(1); }
+else
+install = { echo "the tests that look at pages need $(2), and make again" >&2; exit 1; }
+endif
+
 # A browser and axe-core, which checks pages for accessibility, for the tests that look at pages.
-browser:
-	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } || { sudo apt-get update -qq && sudo apt-get install -y -qq chromium; }
-	test -f build/node_modules/axe-core/axe.min.js || { command -v npm >/dev/null || apt-get install -y -qq npm || sudo apt-get install -y -qq npm; npm install --silent --no-save --prefix build axe-core@4.14.1; }
+browser: setup
+	@$(BIN)/python tests/chromium.py >/dev/null || $(call install,chromium,Chrome or Chromium: install one (on macOS: brew install --cask google-chrome))
+	@test -f $(AXE) || command -v npm >/dev/null || $(call install,npm,npm: install Node.js (on macOS: brew install node))
+	@test -f $(AXE) || npm install --silent --no-save --prefix build axe-core@4.14.1
 
 test: setup browser
 	$(BIN)/ruff check nbutils tests benchmarks
 	$(BIN)/ruff format --check nbutils tests benchmarks
-	$(BIN)/pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-slow: setup browser
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 lab: setup
 	NBUTILS_PANELS=1 $(BIN)/jupyter lab notebooks

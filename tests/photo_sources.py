@@ -5,12 +5,14 @@ import json
 import pickle
 import shutil
 import subprocess
-import sys
 import tarfile
 import zipfile
 
 import numpy as np
 from PIL import Image
+from typer.testing import CliRunner
+
+from nbutils.cli import app
 
 CLASS_PROJECT = "dict_key_imgID_value_caps_train_and_valid.pkl"
 
@@ -86,10 +88,10 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def nbutils(*arguments, **choices):
-    """The command line in a process of its own."""
-    command = [sys.executable, "-m", "nbutils", *(str(argument) for argument in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **choices)
+def nbutils(*arguments):
+    """What the command line says and how it ends, without a process of its own."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
 
 def complaint(process):

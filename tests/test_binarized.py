@@ -109,7 +109,7 @@ def served(tmp_path, monkeypatch, known):
         (folder / f"binarized_mnist_{split}.amat").write_text("".join(" ".join(map(str, row)) + "\n" for row in rows.tolist()))
     handler = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: handler(*a, directory=str(folder))) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()  # looks for an end that often
         yield folder, f"http://127.0.0.1:{running.server_port}/"
         running.shutdown()
 

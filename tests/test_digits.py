@@ -140,7 +140,7 @@ def server(tmp_path):
     """A server on loopback with a folder for each of two mirrors: (folder, addresses)."""
     handler = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: handler(*a, directory=str(tmp_path))) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()  # looks for an end that often
         yield tmp_path, [f"http://127.0.0.1:{running.server_port}/{name}/" for name in ("first", "second")]
         running.shutdown()
 

@@ -117,7 +117,7 @@ def server():
 
     with Server(("127.0.0.1", 0), Handler) as running:
         running.ranges.clear()
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()  # looks for an end that often
         running.address = f"http://127.0.0.1:{running.server_port}"
         yield running
         running.over.set()
@@ -230,7 +230,7 @@ def files(tmp_path):
     handler = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
     (tmp_path / "served").mkdir()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: handler(*a, directory=str(tmp_path / "served"))) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()  # looks for an end that often
         yield tmp_path / "served", f"http://127.0.0.1:{running.server_port}/"
         running.shutdown()
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from in_process import no_kernels
 from test_reports import notebook
 from typer.testing import CliRunner
 
@@ -31,7 +32,8 @@ app()"""
 STARTED = []
 QUICK = """from pathlib import Path
 from nbutils.reports import results
-open(Path(reports) / "log", "a").write("01 ")
+with open(Path(reports) / "log", "a") as log:
+    log.write("01 ")
 results.save(reports, "01_quick", {"steps": steps}, [])"""
 # Waits for a file that the test makes, with a child of its own; then its result depends on that of the first.
 WAITS = """import subprocess, time
@@ -43,6 +45,7 @@ print("some", 6 * 7, "outputs", flush=True)
 while not (Path(reports) / "go").exists():
     time.sleep(0.05)
 child.kill()
+child.wait()
 results.save(reports, "02_waits", {"seen": results.load(reports, "01_quick")["steps"]}, [])"""
 
 
@@ -85,7 +88,7 @@ def launch(command, **options):
 
 
 def start(books, out, *arguments):
-    """A run on the notebooks in `books`, with a folder for temporary files that stands beside `out`."""
+    """A run on the notebooks in `books`, always with kernels, with a folder for temporary files that stands beside `out`."""
     temporary = out.with_name("temporary")
     temporary.mkdir(exist_ok=True)
     return launch([sys.executable, "-c", COMMAND, books, "run", "--out", out, *arguments], env=os.environ | {"TMPDIR": str(temporary)})
@@ -123,7 +126,7 @@ def outcomes(result):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["runner", "its group"])
-def test_a_killed_run_leaves_no_kernel_and_the_next_goes_on(waiting, tmp_path, victim):
+def test_a_killed_run_leaves_no_kernel_and_the_next_goes_on(waiting, without_kernels, tmp_path, victim):
     out, undisturbed = tmp_path / "out", tmp_path / "undisturbed"
     run = start(waiting, out)
     until((out / "started").exists)
@@ -152,9 +155,11 @@ def test_a_training_notebook_killed_and_run_again_gives_the_same_results(tmp_pat
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     run = launch([*command, killed])
     finished = until(lambda: list(killed.glob("checkpoints/03_losses/*/checkpoint.safetensors")), 200)
+    begun = psutil.Process(run.pid).children(recursive=True)
     run.kill()
     run.wait()
-    until(lambda: not at_work(parameters.NOTEBOOKS), 10)
+    assert begun
+    assert psutil.wait_procs(begun, timeout=10)[1] == []
     written = finished[0].stat().st_mtime_ns
     assert len(list(killed.glob("checkpoints/03_losses/*/checkpoint.safetensors"))) < 3
     for folder in (killed, undisturbed):
@@ -167,7 +172,7 @@ def test_a_training_notebook_killed_and_run_again_gives_the_same_results(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("victim", "reason"), [("engine", "the process that runs the notebook was killed by SIGKILL"), ("ipykernel", "the kernel died, killed by SIGKILL")])
-def test_a_killed_papermill_or_kernel_fails_one_notebook(waiting, tmp_path, victim, reason):
+def test_a_killed_papermill_or_kernel_fails_one_notebook(waiting, without_kernels, tmp_path, victim, reason):
     out = tmp_path / "out"
     run = start(waiting, out)
     until((out / "started").exists)
@@ -191,7 +196,7 @@ def test_a_killed_papermill_or_kernel_fails_one_notebook(waiting, tmp_path, vict
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_says_one_line_and_goes_on_later(waiting, tmp_path, number, code):
+def test_a_stopped_run_says_one_line_and_goes_on_later(waiting, without_kernels, tmp_path, number, code):
     out = tmp_path / "out"
     run = start(waiting, out)
     until((out / "started").exists)
@@ -409,6 +414,13 @@ def scramble(path):
 DAMAGES = [cut, empty, foreign, scramble, Path.unlink]
 
 
+def damaged(*files):
+    """Every damage of every file, of which most are left to the slow tests: each file is damaged in another way by the fast ones."""
+    for number, file in enumerate(files):
+        for damage in DAMAGES:
+            yield pytest.param(file, damage, marks=() if damage is DAMAGES[number] else pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def finished_once(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
@@ -416,15 +428,16 @@ def finished_once(tmp_path_factory):
     (folder / "notebooks" / "profiles" / "quick.yaml").write_text("{}")
     notebook(folder / "notebooks", "01_first", SAVES)
     notebook(folder / "notebooks", "02_second", NEEDS, needs=["01_first"])
-    run = start(folder / "notebooks", folder / "out")
-    _, errors = run.communicate()
-    assert run.returncode == 0, errors
+    with pytest.MonkeyPatch.context() as patch, no_kernels():
+        patch.setattr(parameters, "NOTEBOOKS", folder / "notebooks")
+        result = invoke("--out", folder / "out")
+    assert result.exit_code == 0, result.output
     return folder
 
 
 @pytest.fixture
-def finished(finished_once, books, tmp_path):
-    """The folder of a finished series of two, whose notebooks are in `books`."""
+def finished(finished_once, books, without_kernels, tmp_path):
+    """The folder of a finished series of two, whose notebooks are in `books`; they run without kernels."""
     shutil.copytree(finished_once / "notebooks", books, dirs_exist_ok=True)
     return shutil.copytree(finished_once / "out", tmp_path / "out")
 
@@ -434,9 +447,7 @@ def kept(out):
     return {path.name: path.read_bytes() for path in out.glob("0*.json")} | {path.name: b"" for path in out.glob("*.html")}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("file", [".01_first.run.json", "01_first.ipynb", "01_first.json"])
+@pytest.mark.parametrize(("file", "damage"), list(damaged(".01_first.run.json", "01_first.ipynb", "01_first.json")))
 def test_a_damaged_result_is_made_again_and_said(finished, file, damage):
     before = kept(finished)
     damage(finished / file)
@@ -450,9 +461,7 @@ def test_a_damaged_result_is_made_again_and_said(finished, file, damage):
     assert invoke("--out", finished).output.count("nothing changed") == 2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("page", ["01_first.html", "index.html"])
+@pytest.mark.parametrize(("page", "damage"), list(damaged("01_first.html", "index.html")))
 def test_a_damaged_page_is_made_again_and_said(finished, page, damage):
     before = {path: path.read_bytes() for path in finished.glob("*.html")}
     damage(finished / page)
@@ -465,7 +474,6 @@ def test_a_damaged_page_is_made_again_and_said(finished, page, damage):
     assert "made again" not in invoke("--out", finished).output
 
 
-@pytest.mark.slow
 def test_damage_of_what_is_not_run_is_said_and_left_out(finished, books):
     notebook(books, "03_other", "1 + 1")
     cut(finished / "02_second.ipynb")
@@ -477,7 +485,6 @@ def test_damage_of_what_is_not_run_is_said_and_left_out(finished, books):
     assert 'href="02_second.html"' not in index
 
 
-@pytest.mark.slow
 def test_results_that_an_interrupted_run_left_are_not_taken_for_those_of_another(finished):
     """A run with other parameters was killed after it had written its results and before it was recorded."""
     (finished / "01_first.json").write_text((finished / "01_first.json").read_text().replace("3", "4"))
@@ -485,7 +492,6 @@ def test_results_that_an_interrupted_run_left_are_not_taken_for_those_of_another
     assert json.loads((finished / "01_first.json").read_text())["steps"] == 3
 
 
-@pytest.mark.slow
 def test_a_notebook_that_saves_nothing_any_more_has_no_results(finished, books):
     notebook(books, "01_first", "1 + 1")
     result = invoke("--out", finished)
@@ -494,7 +500,6 @@ def test_a_notebook_that_saves_nothing_any_more_has_no_results(finished, books):
     assert "no results; run `nbutils run 01` first" in outcomes(result)["02_second"]
 
 
-@pytest.mark.slow
 def test_remains_of_killed_processes_are_removed_and_those_of_live_ones_left(finished):
     ended = subprocess.Popen(["true"])
     ended.wait()
@@ -530,6 +535,8 @@ READ_ONLY = SPACE.replace("size=1m", "size=50m").replace("01 && ls", '01 && moun
 
 def in_a_mount(script, books, tmp_path):
     """Run a shell script that mounts a disk of its own on the folder of the reports; its last command's result, and what it noted in files."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux lets a user mount a disk of their own")
     out, notes = tmp_path / "out", tmp_path / "notes"
     out.mkdir()
     notes.mkdir()
@@ -676,7 +683,6 @@ def declaring(tmp_path_factory):
 NAMES = st.sampled_from(["steps", "learning_rate", "lengths", "some", "flag", "loss", "other"])
 
 
-@settings(max_examples=1000, deadline=None)
 @given(NAMES, YAML_LIKE)
 def test_any_setting_is_taken_or_refused(declaring, name, text):
     with contextlib.suppress(parameters.ParameterError):
@@ -684,7 +690,6 @@ def test_any_setting_is_taken_or_refused(declaring, name, text):
         json.dumps(resolved, allow_nan=False).encode()
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.dictionaries(st.just("01_first") | st.text(), st.dictionaries(NAMES | st.text(), VALUES, max_size=3), max_size=2))
 def test_any_profile_is_taken_or_refused(declaring, profile):
     with contextlib.suppress(parameters.ParameterError):
@@ -692,7 +697,6 @@ def test_any_profile_is_taken_or_refused(declaring, profile):
         json.dumps(resolved, allow_nan=False).encode()
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=60) | YAML_LIKE.map(lambda text: text.encode(errors="surrogatepass")))
 def test_any_file_is_a_profile_or_refused(declaring, tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"

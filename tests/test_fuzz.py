@@ -17,7 +17,7 @@ from test_untrusted import grey16, half_transparent, saved
 from nbutils.data import archives, captions, captions_pickle, digits, photos, pictures, prepare, prepared
 from nbutils.data.errors import Unusable
 
-LENGTHS = pytest.mark.parametrize("examples", [pytest.param(50, id="short"), pytest.param(2000, marks=pytest.mark.slow, id="long")])
+LENGTHS = pytest.mark.parametrize("examples", [pytest.param(50, id="short"), pytest.param(settings().max_examples, marks=pytest.mark.slow, id="long")])
 
 
 def fuzz(strategy, check, examples):

@@ -43,20 +43,21 @@ def hole_of(kind, shape, generator):
 def random_case(seed):
     """A model with any choices, weights as after training, and pictures with any holes."""
     generator, pick = seeded(seed), np.random.default_rng(seed)
-    size = int(pick.integers(5, 10))
-    config = InpainterConfig(
-        image_size=size, levels=4, width=int(pick.integers(2, 6)), layers=int(pick.integers(1, 6)), kernel_size=int(pick.integers(1, 5)), kind=str(pick.choice(KINDS)),
-        vocabulary_size=int(pick.choice([0, 7])), embedding_size=3, reader_size=4, merger=str(pick.choice(MERGERS)), merger_planes=2, readout=int(pick.choice([0, 5])),
+    size = int(pick.integers(5, 9))
+    config = InpainterConfig(  # among twenty seeds is every kind with every size of kernel and either merger, every kind of hole
+        image_size=size, levels=4, width=int(pick.integers(2, 6)), layers=int(pick.integers(1, 6)),
+        kind=KINDS[seed % 4], kernel_size=(3, 1, 2, 3, 4)[seed % 5], merger=MERGERS[seed // 4 % 2], merger_planes=2,
+        vocabulary_size=0 if seed % 3 == 2 else 7, embedding_size=3, reader_size=4, readout=int(pick.choice([0, 5])),
     )  # fmt: skip
     torch.manual_seed(seed)
     model = trained_like(Inpainter(config), seed)
     shape = (int(pick.integers(1, 4)), 3, size, size)
     image = torch.randint(4, shape, generator=generator)
     words = (torch.randint(1, 7, (shape[0], 4), generator=generator), torch.randint(0, 5, (shape[0],), generator=generator)) if config.vocabulary_size else (None, None)
-    return model, image, ~hole_of(str(pick.choice(HOLES)), shape, generator), *words
+    return model, image, ~hole_of(HOLES[seed % len(HOLES)], shape, generator), *words
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(20))
 def test_engines_draw_the_same_samples(seed):
     model, image, known, caption, length = random_case(seed)
     strategies = sampling.STRATEGIES if (~known).sum() < 150 else ("orderless", "greedy", "independent_gibbs")

@@ -104,27 +104,23 @@ def test_chosen_logits_are_those_of_the_whole(readout):
 
 @pytest.mark.parametrize("kernel_size", [2, 3, 4])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_receptive_field_is_what_the_configuration_says(kind, kernel_size):
+def test_one_pixel_changes_the_predictions_within_the_receptive_field_and_no_others(kind, kernel_size):
     config = InpainterConfig(image_size=33, channels=1, levels=2, width=4, layers=3, kind=kind, kernel_size=kernel_size)
     model = trained_like(Inpainter(config))
-    image = torch.zeros(1, 1, 33, 33, dtype=torch.long)
-    weights = [layer.conv.weight for layer in model.body]
-    for weight in weights:
-        weight.data = weight.abs() + 0.1  # nothing cancels
-    usual = model.first(image, image == 0)
-    noise = torch.zeros_like(usual)
-    noise[0, :, 16, 16] = 1.0
-    reach = model.body[1].conv(F.pad(model.body[0].conv(F.pad(noise, pads(config, 1))), pads(config, 2)))[0].abs().sum(0) > 0
-    columns = reach.any(0).nonzero()[:, 0]
-    side = int(columns[-1] - columns[0]) + 1  # a dilated field has holes
-    assert side == 1 + (kernel_size - 1) * sum(config.dilations[1:])
-    assert config.receptive_field == side + (kernel_size - 1) * config.dilations[0]
-
-
-def pads(config, layer):
-    """What a layer of an odd kernel pads inside its convolution, it does not need here."""
-    before, after = padding(config.kernel_size, config.dilations[layer])
-    return (0, 0, 0, 0) if before == after else (before, after, before, after)
+    for norm in (model.first_norm, *(layer.norm for layer in model.body)):
+        norm.running_mean.sub_(100)  # no unit is cut off
+    for weight in (model.first.table, *(layer.conv.weight for layer in model.body)):
+        weight.data = weight.abs() + 0.1
+    model.first.table.data[:, :, 1] += model.first.table[:, :, 0]  # and nothing cancels
+    image = torch.zeros(2, 1, 33, 33, dtype=torch.long)
+    image[1, 0, 16, 16] = 1
+    with torch.no_grad():
+        plain, changed = model(image, torch.ones_like(image, dtype=torch.bool))[:, 0]
+    before, after = (sum(sides) for sides in zip(*(padding(kernel_size, dilation) for dilation in config.dilations)))
+    expected = torch.zeros(33, 33, dtype=torch.bool)
+    expected[16 - after : 17 + before, 16 - after : 17 + before] = True
+    assert torch.equal((changed - plain).abs().amax(-1) > 1e-9, expected)
+    assert before + 1 + after == config.receptive_field
 
 
 def test_dilated_fields_span_the_hole_before_they_repeat():

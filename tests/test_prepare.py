@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,21 @@ import pytest
 import torch
 from photo_sources import LAYOUTS, archive, class_project, coco_folder, coco_zips, complaint, contents, nbutils, own_folder, picture_bytes, write
 
-from nbutils.data import checking, photos, prepare, prepared, sources
+from nbutils.data import checking, decoding, photos, prepare, prepared, sources
 
 
-def make(source, out, **choices):
-    return prepare.prepare(source, out, **({"size": 16, "jobs": 2} | choices))
+def make(source, out, size=16, jobs=1, **choices):
+    """Prepare pictures; where one process is asked for, in this one, which saves starting it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if jobs == 1:
+            patch.setattr(decoding, "ProcessPoolExecutor", lambda number, **_: ThreadPoolExecutor(number))
+        return prepare.prepare(source, out, size=size, jobs=jobs, **choices)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_prepared_folder_holds_what_direct_reading_gives(tmp_path, layout):
     source = LAYOUTS[layout](tmp_path / "source")
-    assert "16 x 16" in make(source, tmp_path / "out")
+    assert "16 x 16" in make(source, tmp_path / "out", jobs=2)
     direct, mapped = (sources.load(str(folder), image_size=16, num_train=1000, num_valid=1000) for folder in (source, tmp_path / "out"))
     for split in photos.SPLITS:
         assert torch.equal(getattr(direct, split).images, getattr(mapped, split).images)
@@ -36,7 +41,7 @@ def test_a_prepared_folder_holds_what_direct_reading_gives(tmp_path, layout):
 @pytest.mark.parametrize("top", ["", "leading/"])
 def test_the_bytes_do_not_depend_on_how_the_source_is_packed(tmp_path, layout, suffix, top):
     folder = LAYOUTS[layout](tmp_path / "pictures")
-    make(folder, tmp_path / "plain", jobs=1)
+    make(folder, tmp_path / "plain")
     packed = archive(folder, tmp_path / f"pictures{suffix}", top)
     make(packed, tmp_path / "packed")
     assert contents(tmp_path / "plain") == contents(tmp_path / "packed")
@@ -46,7 +51,7 @@ def test_the_official_zips_are_read_in_place_and_may_be_mixed_with_folders(tmp_p
     folder = coco_folder(tmp_path / "extracted" / "coco")
     zips = coco_zips(folder, tmp_path / "coco")
     make(folder, tmp_path / "plain")
-    make(zips, tmp_path / "zipped", jobs=1)
+    make(zips, tmp_path / "zipped", jobs=2)
     assert contents(tmp_path / "plain") == contents(tmp_path / "zipped")
     (zips / "train2014.zip").unlink()
     shutil.copytree(folder / "train2014", zips / "train2014")
@@ -60,7 +65,7 @@ def test_the_same_preparation_is_recognised_and_another_is_refused(tmp_path):
     source = own_folder(tmp_path / "source")
     make(source, tmp_path / "out")
     before = contents(tmp_path / "out")
-    assert "holds this preparation already" in make(source, tmp_path / "out", jobs=1)
+    assert "holds this preparation already" in make(source, tmp_path / "out", jobs=2)
     with pytest.raises(photos.PhotosError, match="another preparation, 23 pictures to train on"):
         make(source, tmp_path / "out", size=32)
     write(source, "000.jpg", picture_bytes(77, size=(25, 25)))

@@ -109,6 +109,8 @@ def test_of_two_preparations_into_one_folder_the_second_says_so(source, undistur
 
 def mounted(folder, options, script, *arguments):
     """Run a shell script where a small disk of its own is mounted on `folder`."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux lets a user mount a disk of their own")
     setting = f'mount -t tmpfs -o {options} tmpfs "$0" && {script}'
     return subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c", setting, str(folder), *map(str, arguments)], capture_output=True, text=True, timeout=120)
 

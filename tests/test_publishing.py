@@ -340,7 +340,6 @@ def test_what_is_no_longer_part_is_removed_and_what_is_others_stays(place):
     note.write_text("Mine.")
     another_run(place[1])
     after = published(place)
-    assert not any("02_reads" in name or name.endswith("npy") for name in set(before) - set(after) if "checkpoints" not in name and "npy" not in name)
     assert sorted(name.split("/")[1] for name in set(before) - set(after)) == ["checkpoints", "filled.npy"]
     assert not (place[0] / "docs" / "checkpoints" / "02_reads").exists()
     assert note.read_text() == "Mine."
@@ -563,6 +562,8 @@ exec "$0" -c "$1" "$2/notebooks" publish "$4/later" --to "$2/docs"
 
 @pytest.mark.slow
 def test_a_full_disk_leaves_what_was_published_whole(place, tmp_path):
+    if sys.platform != "linux":
+        pytest.skip("only Linux lets a user mount a disk of their own")
     notes = tmp_path / "notes"
     shutil.copytree(place[1], notes / "later")
     rewritten(notes / "later", "02_reads", say("later"))
