@@ -16,9 +16,8 @@ from pathlib import Path
 
 import joblib
 import nbformat
-import torch
 
-from .. import checkpoints
+from .. import checkpoints, devices
 from ..files import write_json
 
 _ERROR_LENGTH = 500  # characters
@@ -97,7 +96,7 @@ def execute(path, values, reports, timeout=None, stopped=lambda done, total: Fal
 
 def _resolved(values):
     """What the run card says of parameters that depend on the machine that ran the notebook."""
-    return {"precision": values["precision"]} if "precision" in values else {}
+    return {"precision": devices.resolved(values["precision"])} if "precision" in values else {}
 
 
 def _name_reports(notebook):
@@ -170,9 +169,8 @@ def _stamp(path):
 
 def _device():
     """What the machine has to compute with: the accelerator that trainings use, where there is one, and the cores."""
-    if torch.accelerator.is_available():
-        return f"{torch.accelerator.current_accelerator().type}, {joblib.cpu_count()} processor cores"
-    return f"{joblib.cpu_count()} processor cores"
+    cores = f"{joblib.cpu_count()} processor cores"
+    return cores if devices.default().type == "cpu" else f"{devices.default().type}, {cores}"
 
 
 def commit():
