@@ -36,7 +36,7 @@ class Recipe:
     hole_size: int = 16
     num_train: int = 6000
     num_valid: int = 96
-    width: int = 64
+    width: int = 48
     layers: int = 5
     kernel_size: int = 3
     kind: str = "dilated_residual"
@@ -56,11 +56,11 @@ class Recipe:
     scored_variables: int = 192
     batch_size: int = 8
     micro_batches: int = 1
-    steps: int = 2200
+    steps: int = 1400
     learning_rate: float = 0.008
     schedule: str = "cosine"
     precision: str = "auto"
-    validate_every: int = 275
+    validate_every: int = 280
     checkpoint_every: int = 500
     seed: int = 0
 
