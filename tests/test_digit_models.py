@@ -1,11 +1,11 @@
 """Models of digits train side by side as they would alone, and are read back or refused."""
 
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -90,19 +90,13 @@ def test_killed_in_the_middle_nothing_trains_on_and_the_next_run_ends_with_the_s
     deadline = time.monotonic() + 60
     while len(list(folder.glob("*/checkpoint.safetensors"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
+    workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     assert process.wait() == -9
-    time.sleep(3)
-    assert [pid for pid in os.listdir("/proc") if pid.isdigit() and session_of(pid) == process.pid] == []  # its workers ended with it
+    assert workers
+    assert psutil.wait_procs(workers, timeout=10)[1] == []  # they ended with it
     before = {checkpoints.load(path)[1]["progress"]["step"] for path in folder.glob("*/checkpoint.safetensors")}
     assert min(before) < 400  # it was really interrupted
     resumed, _ = digit_models.fit_all(long_jobs(), folder)
     for name, model in whole.items():
         assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), resumed[name].state_dict().values()))
-
-
-def session_of(pid):
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[3])
-    except (FileNotFoundError, ProcessLookupError):
-        return None

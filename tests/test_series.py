@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -95,9 +96,11 @@ def without_seconds(path):
 
 @pytest.mark.slow
 @pytest.mark.real_data
-def test_the_series_runs_on_photographs(tmp_path):
+def test_the_series_runs_on_photographs_without_running_again_what_does_not_see_them(smoke, tmp_path):
     environment = os.environ | {"NBUTILS_DATA": os.environ["NBUTILS_TEST_DATA"]}
-    command = [sys.executable, "-m", "nbutils", "run", "--profile", "smoke", "--set", "data=photos", "--out", str(tmp_path)]
+    shutil.copytree(smoke, tmp_path, dirs_exist_ok=True)
+    command = [sys.executable, "-m", "nbutils", "run", "--profile", "smoke", "--set", "data=photos", "--jobs", "2", "--out", str(tmp_path)]
     process = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert process.returncode == 0, process.stdout + process.stderr
+    assert "08_mnist_cells_and_classification: done, nothing changed" in process.stdout
     assert "Captioned photographs" in (tmp_path / "04_training.html").read_text()
