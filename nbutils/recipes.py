@@ -56,11 +56,11 @@ class Recipe:
     scored_variables: int = 192
     batch_size: int = 8
     micro_batches: int = 1
-    steps: int = 1400
+    steps: int = 1250
     learning_rate: float = 0.008
     schedule: str = "cosine"
     precision: str = "auto"
-    validate_every: int = 280
+    validate_every: int = 250
     checkpoint_every: int = 500
     seed: int = 0
 
