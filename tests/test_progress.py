@@ -10,7 +10,7 @@ import time
 from concurrent.futures import Future
 
 import pytest
-from test_browser import faults_of
+from test_browser import WIDTHS, faults_of
 from test_faults import COMMAND
 from test_reports import books, notebook  # noqa: F401  a fixture
 
@@ -128,9 +128,9 @@ def test_an_index_says_that_its_run_has_broken_off(under_way, error, said):
     assert "location.reload" not in page
 
 
-def test_an_index_under_way_has_no_faults(browser, under_way):
-    assert faults_of(browser, [under_way[1]], 390, "dark") == []
-    assert faults_of(browser, [under_way[1]], 1440, "light") == []
+@pytest.mark.parametrize("scheme", WIDTHS)
+def test_an_index_under_way_has_no_faults(browser, under_way, scheme):
+    assert faults_of(browser, [under_way[1]], scheme) == []
 
 
 def test_an_index_under_way_is_shown_anew_where_it_was_scrolled_to_unless_it_is_in_use(browser, under_way):
