@@ -19,13 +19,18 @@ def written_whole(path):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
+        flush(beside)
         os.replace(beside, path)
     except OSError as error:
         raise OSError(error.errno, f"{path} could not be written ({error.strerror or error}); what stood there before is unchanged") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def flush(path):
+    """Wait until the content of a file is on the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def write_text(path, text):
