@@ -1,6 +1,5 @@
 """Files that are there whole or not at all: written beside their place, flushed, and renamed."""
 
-import hashlib
 import json
 import os
 from contextlib import contextmanager
@@ -46,16 +45,3 @@ def write_json(path, value):
         ValueError: `value` holds NaN or infinity, which JSON lacks.
     """
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def source_digest(leave_out=()):
-    """A hash of this package's source, without the files whose place in the package begins with one of `leave_out`.
-
-    Results are kept under it, so that what older code made is never taken for what this code makes.
-    """
-    root, digest = Path(__file__).parent, hashlib.blake2b(digest_size=16)
-    for path in sorted(root.rglob("*.py")):
-        place = path.relative_to(root).as_posix()
-        if not place.startswith(tuple(leave_out)):
-            digest.update(place.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()

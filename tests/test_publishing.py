@@ -618,10 +618,10 @@ def test_the_models_of_one_notebook_are_published_for_others_to_take(place, tmp_
 
 def test_results_depend_on_the_published_weights_that_they_may_take(place):
     path = place[0] / "notebooks" / "02_reads.ipynb"
-    keys = {choice: records.cache_key(path, {"checkpoint": choice}, "code", []) for choice in ("trained", "auto", "published")}
+    keys = {choice: records.cache_key(path, {"checkpoint": choice}, []) for choice in ("trained", "auto", "published")}
     published(place)
     for choice, key in keys.items():
-        assert (records.cache_key(path, {"checkpoint": choice}, "code", []) == key) == (choice == "trained")
+        assert (records.cache_key(path, {"checkpoint": choice}, []) == key) == (choice == "trained")
 
 
 def test_what_the_published_run_found_is_quoted_where_it_was_larger(place, monkeypatch, tmp_path):
