@@ -34,7 +34,7 @@ def publish(reports, to, report=print):
         report: called with a line of text for what was done.
     Raises:
         PublishError, PlaceError, CheckpointError: what speaks against it; nothing has been written.
-        OSError: the folder cannot be written, or the disk is full; see `placing.place`.
+        OSError: the folder cannot be written, or the disk is full; the same call goes on from there.
     """
     reports, to = Path(reports).resolve(), Path(to).resolve()
     outcomes = _finished(reports)
