@@ -180,7 +180,8 @@ def hostile_pickle():
 )
 def test_bad_folders_are_refused_by_name(tmp_path, name, content, message):
     (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(content)
+    for file in {name, name.replace("train2014", "val2014")}:
+        (tmp_path / file).write_bytes(content)
     with pytest.raises(photos.PhotosError, match=message):
         photos.read_folder(tmp_path)
 

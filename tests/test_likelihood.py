@@ -3,7 +3,6 @@
 import itertools
 
 import numpy as np
-import numpy as np
 import pytest
 import torch
 from test_losses import exact_nll, tiny_model

@@ -41,7 +41,7 @@ def check(path, jobs):
         for result in results:
             faults += [Fault(listing.splits[split][row].file, reason) for split, row, crc, reason in result if crc is None]
     counts = " and ".join(f"{len(listing.splits[split]):,} of {split}" for split in SPLITS)
-    return f"{path}: {listing.layout}, captioned pictures: {counts}", [f"{source.where(file)}: {reason}" for file, reason in sorted(faults)]
+    return f"{path}: {listing.layout}, captioned pictures: {counts} ({listing.understood})", [f"{source.where(file)}: {reason}" for file, reason in sorted(faults)]
 
 
 def _check_prepared(path):
