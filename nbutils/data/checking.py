@@ -28,11 +28,13 @@ def check(path, jobs):
     path = Path(path)
     if is_prepared(path):
         return _check_prepared(path)
-    if any(path.glob("*-idx?-ubyte*")):
+    if any(found for pattern in ("", "raw/", "MNIST/raw/") for found in path.glob(f"{pattern}*idx?-ubyte*")) or path.suffix == ".npz" or any(path.glob("*.npz")):
         from . import digits  # takes seconds to import, which those who check pictures should not pay
 
-        (train, _), (test, _) = digits.read_mnist(path)
-        return f"{path}: MNIST, {len(train):,} digits to train on and {len(test):,} to test, {train.shape[1]} x {train.shape[2]} pixels", []
+        if digits.holds_digits(path):
+            train, test = digits.read_mnist(path)
+            shape = f"{len(train[0]):,} to train on and {len(test[0]):,} to test, {train[0].shape[1]} x {train[0].shape[2]} pixels"
+            return f"{path}: {digits.called(path, train, test)}: {shape}", []
     source = open_source(path)
     listing = read_layout(source)
     places = {picture.file: (split, row) for split in SPLITS for row, picture in enumerate(listing.splits[split]) if picture.size is not None}
