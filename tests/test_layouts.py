@@ -37,9 +37,11 @@ def test_a_table_is_read_by_its_header_and_pictures_lie_there_or_in_one_folder(t
 
 
 def test_what_was_understood_is_said(tmp_path):
-    own_folder(tmp_path)
+    own_folder(tmp_path, 31)
     write(tmp_path, "captions.csv", (tmp_path / "captions.csv").read_text().replace("file,caption", "Image,Text"))
     assert checking.check(tmp_path, 1)[0].endswith("(captions.csv: columns Image and Text, separated by commas)")
+    own_folder(tmp_path, 30)
+    assert checking.check(tmp_path, 1)[0].endswith("; reports need 3 pictures held out, and of an own folder every tenth is: 31 pictures")
 
 
 def test_two_tables_or_two_places_of_the_pictures_are_ambiguous(tmp_path):

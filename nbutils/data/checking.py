@@ -9,6 +9,7 @@ from .layouts import SPLITS
 from .photos import Fault, read_layout
 from .prepare import describe
 from .prepared import is_prepared, open_prepared, sha256
+from .tables import FEW, LEAST_HELD_OUT
 
 _SIZE = 8  # every picture is decoded in full; how small it is made afterwards does not matter
 
@@ -43,7 +44,8 @@ def check(path, jobs):
         for result in results:
             faults += [Fault(listing.splits[split][row].file, reason) for split, row, crc, reason in result if crc is None]
     counts = " and ".join(f"{len(listing.splits[split]):,} of {split}" for split in SPLITS)
-    return f"{path}: {listing.layout}, captioned pictures: {counts} ({listing.understood})", [f"{source.where(file)}: {reason}" for file, reason in sorted(faults)]
+    few = f"; {FEW}" if len(listing.splits["valid"]) < LEAST_HELD_OUT else ""
+    return f"{path}: {listing.layout}, captioned pictures: {counts} ({listing.understood}){few}", [f"{source.where(file)}: {reason}" for file, reason in sorted(faults)]
 
 
 def _check_prepared(path):

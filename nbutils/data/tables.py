@@ -14,6 +14,8 @@ from .errors import PhotosError, Unusable
 from .names import inside
 
 SPLITS = ("train", "valid")
+LEAST_HELD_OUT = 3  # pictures that a report takes its intervals over
+FEW = f"reports need {LEAST_HELD_OUT} pictures held out, and of an own folder every tenth is: {10 * LEAST_HELD_OUT + 1} pictures"
 _FILE = ("file", "file_name", "filename", "image", "image_name", "image_file", "image_path", "img", "path")
 _CAPTION = ("caption", "captions", "text", "comment", "description", "sentence")
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
