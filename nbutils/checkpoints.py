@@ -9,6 +9,7 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 
 from . import devices
 from .data.captions import Vocabulary
@@ -32,7 +33,7 @@ def _digest(tensors):
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].contiguous().view(-1).numpy().tobytes())
+        digest.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy())  # which knows no bfloat16
     return digest.hexdigest()
 
 
@@ -100,8 +101,13 @@ def part(tensors, name):
     return {key.removeprefix(f"{name}."): tensor for key, tensor in tensors.items() if key.startswith(f"{name}.")}
 
 
+def weights(tensors):
+    """The weights of the model among a checkpoint's tensors: the best, where they were kept, or else the last."""
+    return part(tensors, "best") or part(tensors, "model")
+
+
 def load_inpainter(path, device=None):
-    """The model of a checkpoint, in evaluation mode, and the vocabulary it reads captions with.
+    """The model of a checkpoint, with its `weights`, in evaluation mode, and the vocabulary it reads captions with.
 
     Args:
         device: where the model goes, such as "cpu"; None for `devices.default()`.
@@ -113,5 +119,5 @@ def load_inpainter(path, device=None):
         raise CheckpointError(f"{path}: holds a {description.get('model')}, expected an Inpainter")
     config = description["config"]
     model = Inpainter(InpainterConfig(**config | {"merge_layers": tuple(config["merge_layers"])}))
-    model.load_state_dict(part(tensors, "model"))
+    model.load_state_dict(weights(tensors))
     return model.to(device or devices.default()).eval(), Vocabulary(tuple(description["vocabulary"]))

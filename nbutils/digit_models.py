@@ -130,16 +130,20 @@ def nll_by_order(model, pictures, orders):
         float64 (len(orders), N), nats.
     """
     found = torch.zeros(len(orders), len(pictures), dtype=torch.float64)
-    calls = [(model, pictures, order, number, rows) for rows in torch.arange(len(pictures)).split(_AT_ONCE) for number, order in enumerate(orders)]
+    parts = [list(range(first, min(first + _AT_ONCE, len(pictures)))) for first in range(0, len(pictures), _AT_ONCE)]
+    count = len(parts) * len(orders)
+    # a worker is sent the pictures it reads: indexed by a list they are a copy, where a slice would travel with all of them
+    calls = ((model, pictures[rows], order, number, rows) for rows in parts for number, order in enumerate(orders))
     on_cpu = next(model.parameters()).device.type == "cpu"  # an accelerator is one, and does a call at a time
-    finished = side_by_side(_in_order, calls, min(len(calls), joblib.cpu_count())) if on_cpu else (_in_order(*call) for call in calls)
-    for number, rows, nats in tqdm(finished, total=len(calls), desc="likelihoods", file=sys.stdout, ncols=84):
+    finished = side_by_side(_in_order, calls, min(count, joblib.cpu_count())) if on_cpu else (_in_order(*call) for call in calls)
+    for number, rows, nats in tqdm(finished, total=count, desc="likelihoods", file=sys.stdout, ncols=84):
         found[number, rows] = nats
     return found
 
 
 def _in_order(model, pictures, order, number, rows):
-    return number, rows, likelihood.hole_nll(model, pictures[rows], torch.zeros_like(pictures[rows], dtype=torch.bool), ordering=order)
+    known = torch.zeros_like(pictures, dtype=torch.bool)
+    return number, rows, likelihood.hole_nll(model, pictures, known, ordering=order)
 
 
 def load(path, device=None):
@@ -154,5 +158,5 @@ def load(path, device=None):
     if description.get("model") not in MODELS:
         raise checkpoints.CheckpointError(f"{path}: holds a {description.get('model')}, expected one of {', '.join(MODELS)}")
     model = build(description["model"], description["config"])
-    model.load_state_dict(checkpoints.part(tensors, "best") or checkpoints.part(tensors, "model"))
+    model.load_state_dict(checkpoints.weights(tensors))
     return model.to(device or devices.default()).eval()

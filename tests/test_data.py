@@ -180,7 +180,8 @@ def hostile_pickle():
 )
 def test_bad_folders_are_refused_by_name(tmp_path, name, content, message):
     (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(content)
+    for file in {name, name.replace("train2014", "val2014")}:
+        (tmp_path / file).write_bytes(content)
     with pytest.raises(photos.PhotosError, match=message):
         photos.read_folder(tmp_path)
 
@@ -201,7 +202,9 @@ def test_sources_are_split_and_the_vocabulary_is_of_the_training_captions(tmp_pa
     assert torch.equal(splits.train.images[4], torch.from_numpy(scenes.draw(4, 2, 16)))
     coco_folder(tmp_path / "photos64")
     monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
-    splits = sources.load("photos", image_size=16, num_train=5, num_valid=5)
+    with pytest.raises(photos.PhotosError, match=r"1 pictures are held out; reports need 3 pictures held out, .*: 31 pictures"):
+        sources.load("photos", image_size=16, num_train=5, num_valid=5)
+    splits = sources.load("photos", image_size=16, num_train=5, num_valid=1)
     assert (len(splits.train), len(splits.valid), len(splits.vocabulary)) == (2, 1, 2)
     assert splits.valid.captions == (("a c",),)
 

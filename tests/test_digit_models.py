@@ -1,5 +1,6 @@
 """Models of digits train side by side as they would alone, and are read back or refused."""
 
+import pickle
 import subprocess
 import sys
 import time
@@ -66,6 +67,34 @@ def test_likelihoods_of_several_orders_are_those_of_one_after_the_other(monkeypa
     one_by_one = [torch.stack([likelihood.hole_nll(model, picture[None], picture[None] < 0, ordering=order)[0] for picture in pictures]) for order in orders]
     assert torch.allclose(found, torch.stack(one_by_one), atol=1e-5)
     assert not torch.allclose(found[0], found[1], atol=1e-3)
+
+
+def test_a_worker_is_sent_the_pictures_that_it_reads_and_no_others(monkeypatch):
+    model = digit_models.build("Inpainter", dict(image_size=4, channels=1, levels=2, width=5, layers=3)).eval()
+    sizes = []
+
+    def here(function, calls, jobs):
+        for call in calls:
+            sizes.append(len(pickle.dumps(call[1])))
+            yield function(*call)
+
+    monkeypatch.setattr(digit_models, "side_by_side", here)
+    monkeypatch.setattr(digit_models, "_AT_ONCE", 2)
+    found = digit_models.nll_by_order(model, torch.zeros(100, 1, 4, 4, dtype=torch.int64), [torch.arange(16)])
+    assert found.shape == (1, 100)
+    assert max(sizes) < 100 * 16 * 8 / 10  # a tenth of what all pictures take; a call reads a fiftieth of them
+
+
+def test_both_loaders_read_the_weights_of_the_lowest_validation_loss(tmp_path):
+    (job,) = [job for job in jobs() if job.name == "Inpainter"]
+    run = digit_models.fit(job, tmp_path)
+    tensors, description = checkpoints.load(run.checkpoint)
+    best = {name: tensor + 1 for name, tensor in checkpoints.part(tensors, "model").items()}
+    path = tmp_path / "other.safetensors"
+    description = {name: value for name, value in description.items() if name != "digest"}
+    checkpoints.save(path, tensors | {f"best.{name}": tensor for name, tensor in best.items()}, description)
+    for model in (digit_models.load(path), checkpoints.load_inpainter(path)[0]):
+        assert all(torch.equal(tensor, best[name]) for name, tensor in model.state_dict().items())
 
 
 def test_a_checkpoint_of_another_kind_is_refused(tmp_path):

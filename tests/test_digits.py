@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbutils.data import digits
+from nbutils.data import checking, digits
 
 
 def idx(array, kind=8):
@@ -82,6 +82,52 @@ def test_a_folder_of_idx_files_is_split_with_one_in_twelve_to_select_by(tmp_path
     assert [len(part) for part in (splits.train, splits.valid, splits.test)] == [22, 2, 6]
     assert splits.train.images.shape == (22, 5, 5)
     assert "22 to train on" in splits.description
+
+
+def other_names(folder, kind):
+    """The digits of `write_mnist` as other programs leave them."""
+    made = write_mnist(folder / "made")
+    arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), [array for part in digits.read_mnist(made) for array in part]))
+    there = folder / kind
+    if kind == "keras":
+        there.mkdir()
+        np.savez_compressed(there / "mnist.npz", **arrays)
+        return there, arrays
+    target = there / ("MNIST/raw" if kind == "torchvision" else "")
+    target.mkdir(parents=True)
+    for path in made.iterdir():
+        (target / (path.name.replace("-idx", ".idx") if kind == "7-zip" else path.name)).write_bytes(path.read_bytes())
+    return there, arrays
+
+
+@pytest.mark.parametrize("kind", ["keras", "torchvision", "7-zip"])
+def test_digits_are_read_as_other_programs_leave_them(tmp_path, kind, monkeypatch):
+    folder, arrays = other_names(tmp_path, kind)
+    for place in (folder, folder / "mnist.npz") if kind == "keras" else (folder,):
+        found = [array for part in digits.read_mnist(digits.locate(str(place))) for array in part]
+        assert all(np.array_equal(one, other) for one, other in zip(found, arrays.values(), strict=True))
+        summary, faults = checking.check(place, 1)
+        assert not faults
+        assert f"digits of {place.name}, which are not MNIST by their checksums: 24 to train on" in summary
+    assert digits.load(str(folder), image_size=5).description.startswith(f"Digits of {folder.name}, which are not MNIST by their checksums: 22 to train on")
+    sums = tuple(hashlib.md5(idx(array)).hexdigest() for array in arrays.values())
+    monkeypatch.setattr(digits, "_CONTENTS", sums)
+    assert digits.load(str(folder), image_size=5).description.startswith("MNIST: 22 to train on")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"y_test": np.zeros(5, np.uint8)}, "mnist.npz: y_test: 5 labels up to 0; expected 6"),
+        ({"x_test": np.zeros((6, 5, 5))}, "x_test is float64"),
+        ({"y_train": None}, "not MNIST as Keras has it"),
+    ],
+)
+def test_an_npz_of_other_arrays_is_named(tmp_path, change, complaint):
+    folder, arrays = other_names(tmp_path, "keras")
+    np.savez(folder / "mnist.npz", **{name: array for name, array in (arrays | change).items() if array is not None})
+    with pytest.raises(digits.DigitsError, match=complaint):
+        digits.read_mnist(folder)
 
 
 def test_missing_and_mismatched_files_are_named(tmp_path):
@@ -195,4 +241,5 @@ def test_real_mnist_is_the_one_known(monkeypatch):
     (train, _), (test, _) = digits.read_mnist(digits.find_mnist())
     assert [hashlib.md5(idx(images)).hexdigest() for images in (train, test)] == ["6bbc9ace898e44ae57da46a324031adb", "2646ac647ad5339dbf082846283269ea"]
     splits = digits.load("mnist")
+    assert splits.description.startswith("MNIST: ")
     assert [len(part) for part in (splits.train, splits.valid, splits.test)] == [55_000, 5_000, 10_000]

@@ -83,6 +83,8 @@ def test_a_fixed_order_is_followed():
     nats, rank = likelihood.conditional_nlls(model, image, known, ordering=order.tolist())
     assert rank[0, 0, order].tolist() == list(range(len(order)))
     assert nats.shape == rank.shape == (1, 1, 75)
+    again, _ = likelihood.conditional_nlls(model, image, known, ordering=order.numpy().astype(">i2"))
+    assert torch.equal(nats, again)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,9 @@ def test_a_fixed_order_is_followed():
     [
         ({"ordering": "raster"}, "ordering: 'raster'"),
         ({"ordering": [0, 1]}, "ordering: 2 indices that are not the"),
+        ({"ordering": [[0, 1], [2]]}, "ordering: list of shape"),
+        ({"ordering": np.array([0.0, 1.0])}, "ordering: float64 of shape"),
+        ({"ordering": [True, False]}, "ordering: list of shape"),
         ({"ordering": "greedy", "num_orders": 2}, "num_orders: 2"),
         ({"ordering": "orderless", "num_orders": 0}, "num_orders: 0"),
         ({"ordering": "greedy", "known": torch.zeros(1)}, "known: "),

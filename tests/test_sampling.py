@@ -355,6 +355,10 @@ def test_a_fixed_order_is_the_order_of_the_frames():
     result = sampling.inpaint(small_model(), image[:1], known[:1], caption[:1], length[:1], strategy=order, frames=28, generator=seeded())
     drawn = [int((after & ~before).flatten().nonzero()) for before, after in zip(result.known_frames[1:-1, 0], result.known_frames[2:, 0])]
     assert drawn == order[:-1].tolist()
+    others = [order.tolist(), tuple(order.tolist()), order.to(torch.int32), order.to(torch.uint8)]
+    for other in (*others, *(order.numpy().astype(kind) for kind in ("i8", "i4", "u8", ">i8"))):
+        again = sampling.inpaint(small_model(), image[:1], known[:1], caption[:1], length[:1], strategy=other, frames=28, generator=seeded())
+        assert torch.equal(again.frames, result.frames)
     with pytest.raises(ValueError, match="strategy: 27 indices that are not the 1 hole variables of example 1"):
         sampling.inpaint(small_model(), image[:2], known[:2], strategy=order)
     with pytest.raises(ValueError, match=r"strategy: torch\.float32 of shape"):

@@ -16,6 +16,7 @@ from test_training import same_weights, small_run
 from torch import nn
 
 from nbutils import checkpoints
+from nbutils.data.fingerprints import fingerprint
 from nbutils.training import TrainingSettings, train
 
 HERE = str(Path(__file__).parent)
@@ -117,6 +118,18 @@ def test_safetensors_of_another_program_are_no_checkpoint(tmp_path, text):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.complex64, torch.bool, torch.float8_e4m3fn], ids=str)
+def test_a_checkpoint_holds_tensors_of_any_kind(tmp_path, dtype):
+    path, kept = tmp_path / "checkpoint.safetensors", {"model.x": torch.ones(2, 3).to(dtype), "model.y": torch.ones(()).to(dtype)}
+    checkpoints.save(path, kept, {})
+    found, _ = checkpoints.load(path)
+    assert found.keys() == kept.keys()
+    for name, tensor in kept.items():
+        assert found[name].dtype == dtype
+        assert torch.equal(found[name].view(-1).view(torch.uint8), tensor.view(-1).view(torch.uint8))
+    assert fingerprint(kept["model.x"]) != fingerprint(torch.zeros(2, 3).to(dtype))
+
+
 def test_two_processes_on_one_training_do_it_once(tmp_path):
     code = f"from test_training import small_run\nsmall_run({str(tmp_path / 'shared')!r}, steps=100)"
     both = [start(code, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]

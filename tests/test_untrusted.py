@@ -45,7 +45,19 @@ COCO = "annotations/captions_train2014.json"
 BAD_CAPTION_FILES = {
     "csv: missing columns": ("captions.csv", "name,text\na.jpg,x\n", "columns are ['name', 'text']; expected file and caption"),
     "csv: a column twice": ("captions.csv", "file,caption,caption\na.jpg,x,y\n", "expected file and caption once each"),
-    "csv: semicolons": ("captions.csv", "file;caption\na.jpg;x\n", "columns are ['file;caption']"),
+    "csv: two columns of captions": ("captions.csv", "file;caption;text\na.jpg;x;y\n", "columns are ['file', 'caption', 'text']; expected file and caption once each"),
+    "csv: two columns of files": ("metadata.csv", "image,path,text\na.jpg,a.jpg,x\n", "columns are ['image', 'path', 'text']; expected file and caption once each"),
+    "csv: a bar too few": (
+        "results.csv",
+        "image_name| comment_number| comment\na.jpg| 4   A dog\n",
+        "line 2: found ['a.jpg', ' 4   A dog']; expected 3 columns, separated by bars",
+    ),
+    "json lines: no object": ("metadata.jsonl", "[]\n", "line 1: found []; expected an object"),
+    "json lines: no file": ("metadata.jsonl", '{"file_name": "a.jpg", "text": "x"}\n{"text": "y"}\n', "line 2: columns are ['text']; expected file and caption"),
+    "json lines: number for file": ("metadata.jsonl", '{"file_name": 3, "text": "x"}\n', "line 1: file_name is 3; expected the name of a file"),
+    "json lines: empty": ("metadata.jsonl", "\n", "metadata.jsonl: is empty"),
+    "Karpathy: split": ("dataset.json", '{"images": [{"filename": "a.jpg", "split": "dev", "sentences": []}]}', "images[0]: split is 'dev'; expected train, restval, val or test"),
+    "Karpathy: sentence": ("dataset.json", '{"images": [{"filename": "a.jpg", "split": "val", "sentences": [3]}]}', "images[0]: not Karpathy's splits"),
     "csv: comma without quotes": ("captions.csv", "file,caption\na.jpg,one, two\n", "line 2: found ['a.jpg', 'one', ' two']; expected 2 columns"),
     "csv: too few columns": ("captions.csv", "file,caption\na.jpg\n", "line 2: found ['a.jpg']"),
     "csv: no file name": ("captions.csv", "file,caption\n,x\n", "line 2: found ['', 'x']"),
@@ -98,7 +110,7 @@ BAD_CAPTION_FILES = {
 def test_bad_captions_files_are_refused(tmp_path, kind):
     name, content, complaint = BAD_CAPTION_FILES[kind]
     write(tmp_path, "train2014/000.jpg", picture_bytes(0))
-    if kind == "COCO: no captions at all":
+    if kind.startswith("COCO") and kind != "COCO: only one split":
         write(tmp_path, COCO.replace("train", "val"), coco_with())
     path = write(tmp_path, name, content)
     text = refusal(photos.read_folder, tmp_path)

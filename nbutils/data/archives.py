@@ -1,13 +1,14 @@
 """Files by name, whether they lie in a folder, in COCO's zip files within it, or in one zip or tar file. Nothing is ever extracted.
 
-A source has `name` (of the folder or archive, without suffix), `size(file)`, `files(folder)`, `read(file)` and `contents(files)`.
-Files are named with forward slashes, from the source's top.
+A source has `name` (of the folder or archive, without suffix), `size(file)`, `files(folder)`, `names()`, `read(file)` and
+`contents(files)`. Files are named with forward slashes, from the source's top; a name finds its file however either of them
+writes accents and slashes.
 """
 
 import bz2
 import gzip
 import lzma
-import re
+import os
 import stat
 import tarfile
 import zipfile
@@ -15,16 +16,15 @@ import zlib
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from .captions import CONTROL
 from .errors import PhotosError, Unusable
+from .names import CAPTIONS, by_a_system, forms, inside, is_picture, of_member
 
-CLASS_PROJECT = "dict_key_imgID_value_caps_train_and_valid.pkl"
 FILE_LIMIT = 1 << 28  # bytes of one file; the largest captions of COCO have 66 million
 _HEADER_LIMIT = 1 << 20  # bytes that the header of a member may take
 _MEMBERS_LIMIT = 2_000_000
 _SUFFIXES = {".zip": None, ".tar": open, ".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.bz2": bz2.open, ".tbz2": bz2.open, ".tar.xz": lzma.open}
-_CAPTIONS = ("captions_train2014.json", "captions_val2014.json", CLASS_PROJECT, "captions.csv", "captions.json")
-_ZIPS = {"train2014.zip": "train2014", "val2014.zip": "val2014", "annotations_trainval2014.zip": "annotations"}
+_ZIPS = {f"{part}{year}.zip": f"{part}{year}" for part in ("train", "val") for year in (2014, 2017)}
+_ZIPS |= {f"annotations_trainval{year}.zip": "annotations" for year in (2014, 2017)}
 _BROKEN = (OSError, EOFError, ValueError, RuntimeError, OverflowError, NotImplementedError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
@@ -43,20 +43,6 @@ def open_source(path):
     if suffix is None:
         raise PhotosError(f"{path}: neither a folder nor an archive; expected a name that ends with {', '.join(_SUFFIXES)}")
     return Zipped(path) if suffix == ".zip" else Tarred(path, _SUFFIXES[suffix])
-
-
-def inside(name):
-    """`name` without needless parts, `a/./b` as `a/b`.
-
-    Raises:
-        Unusable: a name that no file within a folder has.
-    """
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", name) or ".." in re.split(r"[/\\]", name):
-        raise Unusable(f"the file name {name[:200]!a} points outside the folder")
-    if not parts or CONTROL.search(name) or len(name) > 1000 or any(len(part.encode()) > 255 for part in parts):
-        raise Unusable(f"{name[:200]!a} is no name of a file")
-    return "/".join(parts)
 
 
 class _Source:
@@ -96,19 +82,28 @@ class _Source:
         return name
 
     def _strip(self):
-        """Files below the one folder that holds them all are named from there, unless it belongs to a layout."""
-        tops = {name.split("/")[0] for name in self._sizes if not name.startswith(("._", "__MACOSX/"))}  # which macOS adds
-        top = tops.pop() if len(tops) == 1 else ""
-        self._prefix = f"{top}/" if top and top not in self._sizes and top not in _ZIPS.values() else ""
+        """Files below the one folder that holds all pictures and captions are named from there, unless it belongs to a layout."""
+        names = [name for name in self._sizes if not by_a_system(name)]
+        folders = {name.split("/")[0] for name in names if "/" in name}
+        above = any(CAPTIONS.fullmatch(name) or is_picture(name) for name in names if "/" not in name)
+        self._prefix = f"{folders.pop()}/" if len(folders) == 1 and not above and not folders & set(_ZIPS.values()) else ""
+
+    def _member(self, name):
+        """The member that is meant by the name of a file; None where there is none."""
+        return next((self._prefix + form for form in forms(name) if self._prefix + form in self._sizes), None)
 
     def size(self, name):
         """Bytes of a file, or None where it is not there."""
-        return self._sizes.get(self._prefix + name)
+        return self._sizes.get(self._member(name))
+
+    def names(self):
+        """Names of all files, but those that systems put there, sorted."""
+        inner = (name[len(self._prefix) :] for name in self._sizes if name.startswith(self._prefix))
+        return sorted(name for name in inner if not by_a_system(name))
 
     def files(self, folder):
-        """Names of the files that lie directly in a folder, sorted."""
-        start = f"{self._prefix}{folder}/"
-        return sorted(name[len(self._prefix) :] for name in self._sizes if name.startswith(start) and "/" not in name[len(start) :])
+        """Names of the files that lie directly in a folder, sorted; "" is the source itself."""
+        return [name for name in self.names() if name.rpartition("/")[0] == folder]
 
 
 def _too_large(size):
@@ -127,15 +122,32 @@ class Folder(_Source):
 
     def size(self, name):
         try:
-            found = (self.path / name).stat()
+            found = self.locate(name).stat()
         except (FileNotFoundError, NotADirectoryError):
             return next((size for part in self.zips if (size := part.size(name)) is not None), None)
+        except OSError:
+            return 0  # it is there; why it cannot be read is said of this one when it is
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
+    def locate(self, name):
+        """The path of a file."""
+        paths = [self.path / form for form in forms(name)]
+        return next((path for path in paths if os.path.lexists(path)), paths[0])
+
+    def names(self):
+        walked = os.walk(self.path)
+        found = ((Path(folder) / name).relative_to(self.path).as_posix() for folder, _, names in walked for name in names)
+        inside = (name for part in self.zips for name in part.names())
+        return sorted(name for name in {*found, *inside} if not by_a_system(name))
+
     def files(self, folder):
-        if not (self.path / folder).is_dir():
+        try:
+            found = [f"{folder}/{name}".lstrip("/") for name in os.listdir(self.path / folder)]
+        except (FileNotFoundError, NotADirectoryError):
             return [name for part in self.zips for name in part.files(folder)]
-        return sorted(f"{folder}/{path.name}" for path in (self.path / folder).iterdir())
+        except OSError as error:
+            raise PhotosError(f"{self.path / folder}: cannot be read ({error.strerror})") from None
+        return sorted(name for name in found if not by_a_system(name))
 
     def read(self, name):
         """The bytes of a file.
@@ -148,7 +160,7 @@ class Folder(_Source):
         if size > FILE_LIMIT:
             raise _too_large(size)
         try:
-            return (self.path / name).read_bytes()
+            return self.locate(name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             part = next((part for part in self.zips if part.size(name) is not None), None)
             if part is None:
@@ -169,10 +181,10 @@ class Zipped(_Source):
         except _BROKEN as error:
             raise PhotosError(f"{path}: not a readable zip file ({error}); fetch it again") from None
         for member in self._zip.infolist():
-            mode = member.external_attr >> 16
-            if not member.orig_filename.endswith("/"):  # is_dir() fails where nothing stands before a zero byte
+            mode, name = member.external_attr >> 16, of_member(member)
+            if not name.endswith("/"):  # is_dir() fails where nothing stands before a zero byte
                 kind = "encrypted" if member.flag_bits & 1 else "a link" if stat.S_ISLNK(mode) else None
-                self._members[self._add(member.orig_filename, member.file_size, kind)] = member
+                self._members[self._add(name, member.file_size, kind)] = member
         self._strip()
 
     def read(self, name):
@@ -186,7 +198,7 @@ class Zipped(_Source):
         if size > FILE_LIMIT:
             raise _too_large(size)
         try:
-            return self._zip.read(self._members[self._prefix + name])
+            return self._zip.read(self._members[self._member(name)])
         except _BROKEN as error:
             raise Unusable(f"cannot be read from the archive ({' '.join(str(error).split())})") from None
 
@@ -222,7 +234,7 @@ class Tarred(_Source):
         for member, read in self._members():
             kind = None if member.isreg() and not member.sparse else "a link" if member.issym() or member.islnk() else f"of type {member.type!r}"
             name = self._add(member.name, member.size, kind)
-            if PurePosixPath(name).name in _CAPTIONS and member.size <= FILE_LIMIT:
+            if CAPTIONS.fullmatch(PurePosixPath(name).name) and member.size <= FILE_LIMIT:
                 self._captions[name] = read()
         self._strip()
 
@@ -264,11 +276,11 @@ class Tarred(_Source):
             raise Unusable("there is no such file")
         if size > FILE_LIMIT:
             raise _too_large(size)
-        return self._captions.pop(self._prefix + name)
+        return self._captions.pop(self._member(name))
 
     def contents(self, names):
         """As of every source, in the order of the archive."""
-        wanted = {self._prefix + name: name for name in names}
+        wanted = {self._member(name) or self._prefix + name: name for name in names}
         for member, read in self._members():
             if name := wanted.pop(inside(member.name), None):
                 yield (name, None, str(_too_large(member.size))) if member.size > FILE_LIMIT else (name, read(), None)

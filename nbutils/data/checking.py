@@ -9,6 +9,7 @@ from .layouts import SPLITS
 from .photos import Fault, read_layout
 from .prepare import describe
 from .prepared import is_prepared, open_prepared, sha256
+from .tables import FEW, LEAST_HELD_OUT
 
 _SIZE = 8  # every picture is decoded in full; how small it is made afterwards does not matter
 
@@ -28,11 +29,13 @@ def check(path, jobs):
     path = Path(path)
     if is_prepared(path):
         return _check_prepared(path)
-    if any(path.glob("*-idx?-ubyte*")):
+    if any(found for pattern in ("", "raw/", "MNIST/raw/") for found in path.glob(f"{pattern}*idx?-ubyte*")) or path.suffix == ".npz" or any(path.glob("*.npz")):
         from . import digits  # takes seconds to import, which those who check pictures should not pay
 
-        (train, _), (test, _) = digits.read_mnist(path)
-        return f"{path}: MNIST, {len(train):,} digits to train on and {len(test):,} to test, {train.shape[1]} x {train.shape[2]} pixels", []
+        if digits.holds_digits(path):
+            train, test = digits.read_mnist(path)
+            shape = f"{len(train[0]):,} to train on and {len(test[0]):,} to test, {train[0].shape[1]} x {train[0].shape[2]} pixels"
+            return f"{path}: {digits.called(path, train, test)}: {shape}", []
     source = open_source(path)
     listing = read_layout(source)
     places = {picture.file: (split, row) for split in SPLITS for row, picture in enumerate(listing.splits[split]) if picture.size is not None}
@@ -41,7 +44,8 @@ def check(path, jobs):
         for result in results:
             faults += [Fault(listing.splits[split][row].file, reason) for split, row, crc, reason in result if crc is None]
     counts = " and ".join(f"{len(listing.splits[split]):,} of {split}" for split in SPLITS)
-    return f"{path}: {listing.layout}, captioned pictures: {counts}", [f"{source.where(file)}: {reason}" for file, reason in sorted(faults)]
+    few = f"; {FEW}" if len(listing.splits["valid"]) < LEAST_HELD_OUT else ""
+    return f"{path}: {listing.layout}, captioned pictures: {counts} ({listing.understood}){few}", [f"{source.where(file)}: {reason}" for file, reason in sorted(faults)]
 
 
 def _check_prepared(path):

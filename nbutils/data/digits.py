@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import os
 import struct
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,12 @@ FILES = {
     "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
 }
+# MD5 of their contents; a folder that holds others is not called MNIST.
+_CONTENTS = (
+    "6bbc9ace898e44ae57da46a324031adb", "a25bea736e30d166cdddb491f175f624", "2646ac647ad5339dbf082846283269ea", "27ae3e4e09519cfbb04c329615203637",
+)  # fmt: skip
+_PLACES = ("", "raw", "MNIST/raw")  # of the files in a folder, torchvision's the latter two
+_KERAS = {"mnist.npz": ("x_train", "y_train", "x_test", "y_test")}
 _FILE_LIMIT = 1 << 28  # bytes, unpacked
 _HOW = "set NBUTILS_DATA to a folder that holds mnist/ with the four IDX files (plain or .gz), or connect to the network once"
 
@@ -63,7 +70,7 @@ def load(source, *, image_size=28, num_train=None, num_valid=None, num_test=None
     Args:
         source: "embedded", scikit-learn's 1,797 digits of 8 x 8 pixels and 17 levels, enlarged: 1,200 / 300 / 297, mixed; "mnist", its
             55,000 / 5,000 / 10,000 in the order of the files (see `find_mnist`; one in twelve of the first 60,000 is held out); "binarized", MNIST
-            binarised once, without labels: 50,000 / 10,000 / 10,000 (see `binarized.find`); or the path of a folder with the four IDX files.
+            binarised once, without labels: 50,000 / 10,000 / 10,000 (see `binarized.find`); or the path of a folder with the four IDX files, see `read_mnist`.
         image_size: side of the pictures, pixels; they are resized with a box or a cubic filter, but the binarised ones, which have 28.
         num_train, num_valid, num_test: at most so many of each, the first; None for all.
     Returns:
@@ -85,9 +92,9 @@ def load(source, *, image_size=28, num_train=None, num_valid=None, num_test=None
         splits = [(pictures * np.uint8(255), np.full(len(pictures), -1)) for pictures in binarized.read(locate(source)).values()]
         where = "MNIST, statically binarised by Salakhutdinov and Murray"
     else:
-        train, test = read_mnist(locate(source))
+        train, test = read_mnist(place := locate(source))
         first = len(train[1]) - len(train[1]) // 12
-        splits, where = [(train[0][:first], train[1][:first]), (train[0][first:], train[1][first:]), test], "MNIST"
+        splits, where = [(train[0][:first], train[1][:first]), (train[0][first:], train[1][first:]), test], called(place, train, test)
     cut = zip(splits, (num_train, num_valid, num_test))
     train, valid, test = (Digits(torch.from_numpy(_resized(images[:count], image_size)), torch.from_numpy(labels[:count].astype(np.int64))) for (images, labels), count in cut)
     text = f"{where}: {len(train):,} to train on, {len(valid):,} to select models by, {len(test):,} to report, at {image_size} x {image_size}."
@@ -138,34 +145,82 @@ def read_idx(path):
         raise DigitsError(f"{path}: its header {shape} is of no array ({error}); fetch the file again") from None
 
 
+def holds_digits(path):
+    """Whether a folder holds a file of digits under one of the names that `read_mnist` knows, or the path is of one."""
+    path = Path(path)
+    return path.name in _KERAS or any((path / name).is_file() for name in _KERAS) or any(_idx_paths(path, name) for name in FILES)
+
+
+def _idx_paths(folder, name):
+    """Where an IDX file lies in a folder: with a hyphen or, as 7-Zip leaves it, a dot before `idx`, plain or gzip."""
+    names = [f"{form}{suffix}" for form in (name, name.replace("-idx", ".idx")) for suffix in ("", ".gz")]
+    return [path for place in _PLACES for form in names if (path := Path(folder) / place / form).is_file()]
+
+
+def called(place, train, test):
+    """What the digits of a folder or file are called: MNIST where they are, else by its name; `train` and `test` as `read_mnist` gives."""
+    arrays = [np.ascontiguousarray(array) for part in (train, test) for array in part]
+    heads = [struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) for array in arrays]
+    found = tuple(hashlib.md5(head + array.tobytes()).hexdigest() for head, array in zip(heads, arrays))
+    return "MNIST" if found == _CONTENTS else f"digits of {Path(place).resolve().name}, which are not MNIST by their checksums"
+
+
+def _read_keras(path, names):
+    """The arrays of an npz file, each uint8."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            size = sum(member.file_size for member in file.infolist())
+        if size > _FILE_LIMIT:
+            raise DigitsError(f"{path}: refused, it unpacks to {size:,} bytes; MNIST has 55 million")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = [file[name] for name in names]
+    except DigitsError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DigitsError(f"{path}: not MNIST as Keras has it ({' '.join(str(error).split())}); expected arrays {', '.join(names)}") from None
+    for name, array in zip(names, arrays):
+        if array.dtype != np.uint8:
+            raise DigitsError(f"{path}: {name} is {array.dtype}; expected uint8")
+    return arrays
+
+
 def read_mnist(folder):
-    """The four IDX files of a folder.
+    """The four IDX files of a folder, of torchvision's `MNIST/raw` in it, or Keras' `mnist.npz`.
 
     Returns:
         (images, labels) to train on and (images, labels) to test: uint8 (60000, 28, 28), (60000,), (10000, 28, 28), (10000,).
     Raises:
         DigitsError: a file is missing, cannot be read, or does not fit to the others.
     """
-    arrays = []
-    for name in FILES:
-        paths = [path for path in (Path(folder) / name, Path(folder) / f"{name}.gz") if path.is_file()]
-        if not paths:
-            raise DigitsError(f"{Path(folder) / name}: neither it nor {name}.gz is there; {_HOW}")
-        arrays.append(read_idx(paths[0]))
-        if arrays[-1].ndim != (3 if "images" in name else 1):
-            raise DigitsError(f"{paths[0]}: has {arrays[-1].ndim} dimension(s); expected {3 if 'images' in name else 1}")
-        if "labels" in name and (len(arrays[-1]) != len(arrays[-2]) or arrays[-1].max(initial=0) > 9):
-            raise DigitsError(f"{paths[0]}: {len(arrays[-1]):,} labels up to {arrays[-1].max(initial=0)}; expected {len(arrays[-2]):,} between 0 and 9")
-    return (arrays[0], arrays[1]), (arrays[2], arrays[3])
+    folder = Path(folder)
+    paths = {name: _idx_paths(folder, name) for name in FILES}
+    keras = next((path for name in _KERAS for path in (folder, folder / name) if path.name == name and path.is_file()), None)
+    if keras and not any(paths.values()):
+        (names,) = _KERAS.values()
+        found = [(f"{keras}: {name}", array) for name, array in zip(names, _read_keras(keras, names))]
+    else:
+        found = []
+        for name, places in paths.items():
+            if not places:
+                raise DigitsError(f"{folder / name}: neither it nor {name}.gz is there; {_HOW}")
+            found.append((places[0], read_idx(places[0])))
+    for number, (where, array) in enumerate(found):
+        if array.ndim != (1 if number % 2 else 3):
+            raise DigitsError(f"{where}: has {array.ndim} dimension(s); expected {1 if number % 2 else 3}")
+        expected = len(found[number - number % 2][1])
+        if number % 2 and (len(array) != expected or array.max(initial=0) > 9):
+            raise DigitsError(f"{where}: {len(array):,} labels up to {array.max(initial=0)}; expected {expected:,} between 0 and 9")
+    images, labels, test_images, test_labels = (array for _, array in found)
+    return (images, labels), (test_images, test_labels)
 
 
 def locate(source):
-    """Where digits lie that are not embedded: the folder of the IDX files, or the file of the binarised digits, that `source` names; see `load`."""
+    """Where digits lie that are not embedded: the folder or file that `source` names; see `load` and `read_mnist`."""
     if source == "binarized":
         return binarized.find()
     if source == "mnist":
         return find_mnist()
-    if not Path(source).is_dir():
+    if not Path(source).is_dir() and not (Path(source).name in _KERAS and Path(source).is_file()):
         raise DigitsError(f"digit_data: {source!r}; expected one of {', '.join(SOURCES)}, or an existing folder of IDX files")
     return Path(source)
 

@@ -32,15 +32,18 @@ class Listing(NamedTuple):
     splits: dict[str, list[Picture]]
     faults: list[Fault]
     uncaptioned: int  # pictures that the layout counts as its own and has no captions for
+    understood: str  # how the captions were read, a clause
 
 
 def read_layout(source):
-    """The pictures and captions of a source in any of three layouts.
+    """The pictures and captions of a source in any of these layouts, which are looked for in this order.
 
-    COCO (`annotations/captions_train2014.json` beside `train2014/`, likewise `val2014`), the class project
-    (`dict_key_imgID_value_caps_train_and_valid.pkl` beside the same folders; COCO goes first where both are there), or an
-    own folder (pictures with `captions.csv`, columns file and caption, or `captions.json`, an object from file to captions),
-    which gives every tenth picture to "valid".
+    COCO (`annotations/captions_train2014.json` beside `train2014/`, likewise `val2014`, or both of 2017), the class project
+    (`dict_key_imgID_value_caps_train_and_valid.pkl` beside the same folders of 2014), or an own folder, which gives every
+    tenth picture to "valid". Its captions are in one file: a table with a header (`captions.csv`, `.tsv` or `.txt`, Hugging
+    Face's `metadata.csv`, Flickr30k's `results.csv`), JSON (`captions.json`, an object from file to captions;
+    `captions.jsonl` or `metadata.jsonl`, an object a line; Karpathy's `dataset*.json`, which brings its own splits), or in
+    a `.txt` beside each picture. Its pictures lie where the captions say, or all in one folder.
 
     Args:
         source: from `archives.open_source`.
@@ -49,14 +52,14 @@ def read_layout(source):
     Raises:
         PhotosError: no known layout, captions that cannot be read, or none of their pictures there.
     """
-    layout, captions, uncaptioned = read_captions(source)
+    layout, captions, uncaptioned, understood = read_captions(source)
     splits, faults = {}, []
     for split in SPLITS:
         splits[split] = [_picture(source, file, texts, faults) for file, texts in sorted(captions[split].items())]
         if all(picture.size is None for picture in splits[split]):
             first = f"{splits[split][0].file}, which is not in {source.path}, nor is any other picture" if splits[split] else "no picture"
             raise PhotosError(f"{source.path}: the captions ({layout}) name {first} for the split {split!r}; put the pictures where the captions say")
-    return Listing(layout, splits, faults, uncaptioned)
+    return Listing(layout, splits, faults, uncaptioned, understood)
 
 
 def _picture(source, file, texts, faults):
@@ -92,7 +95,7 @@ def read_folder(folder):
         raise PhotosError(f"{folder / file}: {reason}" + (f" ({count:,} faults in all, which `nbutils data check {folder}` lists)" if count > 1 else ""))
     if source.zips:
         raise PhotosError(f"{folder}: its pictures are in zip files; make a folder to work from with `nbutils data prepare {folder} --out FOLDER`")
-    return {split: [(folder / picture.file, picture.captions) for picture in pictures] for split, pictures in listing.splits.items()}
+    return {split: [(source.locate(picture.file), picture.captions) for picture in pictures] for split, pictures in listing.splits.items()}
 
 
 def read_picture(path, size):

@@ -10,6 +10,7 @@ import torch
 from . import photos, prepared, scenes
 from .captions import Vocabulary
 from .fingerprints import fingerprint
+from .tables import FEW, LEAST_HELD_OUT
 
 SOURCES = ("scenes", "photos")
 _VALID_FIRST = 10_000_000  # scenes from here on are held out, however many are trained on
@@ -57,7 +58,7 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
         Splits.
     Raises:
         ValueError: an impossible number or an unknown name.
-        photos.PhotosError: a folder that cannot be used, or a prepared one of another size.
+        photos.PhotosError: a folder that cannot be used or holds out too few pictures, or a prepared one of another size.
     """
     for name, value, least in (("image_size", image_size, 8), ("num_train", num_train, 1), ("num_valid", num_valid, 1), ("seed", seed, 0)):
         if value < least:
@@ -70,6 +71,8 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
         read = _map if prepared.is_prepared(folder) else _read
         train, valid = read(folder, image_size, {"train": num_train, "valid": num_valid})
         where = f"Captioned photographs from the folder {folder.name}"
+        if len(valid) < min(num_valid, LEAST_HELD_OUT):
+            raise photos.PhotosError(f"{folder}: {len(valid)} pictures are held out; {FEW}")
     vocabulary, content = Vocabulary.build(train.captions), fingerprint(train.images, train.captions, valid.images, valid.captions)
     return Splits(train, valid, vocabulary, f"{where}: {len(train):,} to train on, {len(valid):,} held out, {image_size} x {image_size} pixels.", content)
 

@@ -1,5 +1,6 @@
 """Checks of what is handed to the samplers and likelihoods, before any work is done."""
 
+import numpy as np
 import torch
 
 from .engines import ENGINES
@@ -51,16 +52,21 @@ def fixed_order(name, order, known):
 
     Args:
         name: what the argument is called, for the message.
-        order: ints, (D,).
+        order: (D,), whole numbers of any width, as a tensor, an array, a list or a tuple.
         known: bool (B, C, H, W).
     Returns:
         int64 (D,), on the device of `known`.
     Raises:
         ValueError: it does not name every hole variable of every picture once.
     """
-    order = torch.as_tensor(order, device=known.device)
-    if order.dim() != 1 or order.dtype != torch.int64:
-        raise ValueError(f"{name}: {order.dtype} of shape {tuple(order.shape)}; expected a name or the flat indices of the hole variables, int64 (D,)")
+    try:
+        found = np.asarray(order.tolist() if isinstance(order, torch.Tensor) else order)
+    except ValueError:  # lists of several lengths
+        found = np.asarray(None)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+        kind = f"{getattr(order, 'dtype', type(order).__name__)} of shape {found.shape}"
+        raise ValueError(f"{name}: {kind}; expected a name or the flat indices of the hole variables, whole numbers (D,)")
+    order = torch.from_numpy(found.astype(np.int64)).to(known.device)
     for example, hole in enumerate(~known.flatten(1)):
         if not torch.equal(order.sort().values, hole.nonzero()[:, 0]):
             raise ValueError(f"{name}: {len(order)} indices that are not the {int(hole.sum())} hole variables of example {example}, each of them once")

@@ -90,12 +90,14 @@ def inpaint(
         group = slice(first, first + size)
         words = (None, None) if caption is None else (caption[group], caption_length[group])
         run = _Run(model, image[group], known[group], *words, engine, temperature, start, seed, first, watch)
-        if strategy in ("greedy", "antigreedy"):
+        if order is not None:
+            parts.append(run.in_order(to_rank(order, run.hole.shape[1]).expand_as(run.hole), frames))
+        elif strategy in ("greedy", "antigreedy"):
             parts.append(run.by_entropy(1 if strategy == "greedy" else -1, frames))
         elif strategy in ("independent_gibbs", "ancestral_gibbs"):
             parts.append(run.gibbs(schedule or annealed, num_steps, convention, strategy == "ancestral_gibbs", frames))
         else:
-            parts.append(run.in_order(run.random_rank(run.hole, 0) if order is None else to_rank(order, run.hole.shape[1]).expand_as(run.hole), frames))
+            parts.append(run.in_order(run.random_rank(run.hole, 0), frames))
         if run.unsound:
             refuse_unsound("some")
     return _joined(parts, given)

@@ -175,7 +175,7 @@ def _pages(reports, outcomes):
 def _inference_weights(path):
     """A checkpoint with what it takes to use the model and to know how it was trained: bytes. The weights are the best, where they were kept, in half precision."""
     tensors, description = checkpoints.load(path)
-    weights = checkpoints.part(tensors, "best") or checkpoints.part(tensors, "model")
+    weights = checkpoints.weights(tensors)
     progress = description["progress"]
     kept = {key: value for key, value in description.items() if key not in ("format", "digest")}
     kept |= {"progress": {"step": progress["step"], "seconds": progress["seconds"], "metrics": progress["metrics"][-1:]}, "weights": "float16", "made_from": description["digest"]}
