@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,22 @@ def test_data_is_given_to_a_notebook_from_its_own_folder(tmp_path, monkeypatch):
     values = {"data": str(tmp_path / "pics"), "digit_data": "mnist", "compare_with": "", "reports": "../reports"}
     execution.execute(tmp_path / "books" / "01.ipynb", values, tmp_path / "out")
     assert given["parameters"] == {"data": "../pics", "digit_data": "mnist", "compare_with": "", "reports": "../out"}
+
+
+def test_a_notebook_run_from_the_root_of_its_clone_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "clone" / "notebooks").mkdir(parents=True)
+    monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path / "clone" / "notebooks")
+    shell = types.SimpleNamespace(user_ns={"reports": "../reports"})
+    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: shell)
+    for folder in (tmp_path, tmp_path / "clone"):
+        monkeypatch.chdir(folder)
+        with pytest.raises(parameters.ParameterError, match=r"'../reports' is meant from the folder of the notebooks"):
+            parameters.check(seed=0)
+    shell.user_ns["reports"] = "reports"
+    parameters.check(seed=0)
+    shell.user_ns["reports"] = "../reports"
+    monkeypatch.chdir(tmp_path / "clone" / "notebooks")
+    parameters.check(seed=0)
 
 
 def test_a_user_without_a_home_gets_a_folder_and_is_told():
