@@ -42,7 +42,7 @@ test-slow: setup browser
 	$(PYTEST) -m slow
 
 lab: setup
-	NBUTILS_PANELS=1 $(BIN)/jupyter lab notebooks
+	NBUTILS_DATA="$${NBUTILS_DATA:+$$(realpath "$$NBUTILS_DATA")}" NBUTILS_PANELS=1 $(BIN)/jupyter lab notebooks
 
 bench: setup
 	$(BIN)/python -m benchmarks

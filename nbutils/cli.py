@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,16 @@ _Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 @app.callback()
 def main():
     """Executable reports on Orderless NADE and pixel RNNs."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # the folder where a command is given is no place for modules of what it starts
+    try:
+        Path.home()
+    except RuntimeError:
+        home = Path(tempfile.gettempdir()) / f"nbutils-home-{os.getuid()}"
+        home.mkdir(mode=0o700, exist_ok=True)
+        if home.is_symlink() or home.stat().st_uid != os.getuid():
+            raise OSError(f"HOME is not set, and {home} is somebody else's; set HOME to a folder") from None
+        os.environ["HOME"] = str(home)
+        print(f"HOME is not set and this user has none; {home} is used, set HOME to keep caches", file=sys.stderr)
 
 
 @app.command()
@@ -49,7 +60,7 @@ def run(
 
         chosen = runner.series(notebooks or ())
         resolved = parameters.resolve(chosen, parameters.read_profile(profile), parameters.parse_settings(set_ or ()))
-        places = _places(jobs, scheduler, parameters.parse_settings(resource or ()))
+        places = _places(jobs, scheduler, parameters.resources(resource or ()))
         how = {"force": force, "timeout": timeout, "profile": profile, "live": _live(), "report": _say}
         outcomes = runner.run(chosen, resolved, out, **how, **places)
     _conclude(out, outcomes)
@@ -76,7 +87,7 @@ def sweep(
 
         chosen = runner.series([notebook])
         settings, values = parameters.parse_settings(set_ or ()), sweeping.parse_grid(grid)
-        places = _places(jobs, scheduler, parameters.parse_settings(resource or ()))
+        places = _places(jobs, scheduler, parameters.resources(resource or ()))
         name = list(chosen)[-1]
         read = parameters.read_profile(profile)
         how = {"force": force, "timeout": timeout, "live": _live(), "report": _say}
@@ -161,9 +172,12 @@ def search(
     with stopped_in_one_line():
         from .recipes import Recipe
         from .reports import parameters
-        from .search import Search, divided
+        from .search import SEARCHED, Search, divided
 
-        ranges, fixed = divided(parameters.parse_settings(set_ or ()))
-        chosen = Search(recipe=Recipe(**parameters.merge("recipe", vars(Recipe()), fixed)), ranges=ranges, budget=budget, max_work=max_work)
+        usual, settings = vars(Recipe()), parameters.parse_settings(set_ or ())
+        listed = {name: [usual[name]] for name in SEARCHED if settings.get(name, "").startswith("[")}
+        ranges, fixed = divided(parameters.as_typed("recipe", usual | listed, settings))
+        recipe = Recipe(**parameters.merge("recipe", usual, fixed))
+        chosen = Search(recipe=recipe, ranges=ranges, budget=budget, max_work=max_work)
         for trial in chosen.run(journal, trials, losses.split(","), jobs):
             _say(trial)

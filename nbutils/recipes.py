@@ -136,7 +136,8 @@ def watch(recipe, folder, processes=1):
         RuntimeError: the program failed; the message has its last line and says where the rest is.
     """
     folder = Path(folder)
-    write_text(folder / "recipe.yaml", yaml.safe_dump(asdict(recipe)))
+    data = recipe.data if recipe.data in sources.SOURCES else os.path.relpath(recipe.data, folder)  # as the file means it
+    write_text(folder / "recipe.yaml", yaml.safe_dump(asdict(recipe) | {"data": data}))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "nbutils", "train", folder / "recipe.yaml", "--out", folder]
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
     told = 0

@@ -36,6 +36,7 @@ RANGES = {
     "width": (64, 512), "layers": (4, 48), "kernel_size": (2, 7), "kind": ("straight", "residual", "dilated"), "reader_kernel": (4, 32), "reader_size": (32, 256),
     "merger": MERGERS, "num_merges": (1, 5), "merger_planes": (4, 64), "batch_size": (5, 30), "learning_rate": (1e-4, 1e-2), "weighting": WEIGHTINGS,
 }  # fmt: skip
+SEARCHED = (*CHOICES, *NUMBERS)
 _VALIDATIONS = 10  # in a trial, and as many checkpoints
 _MOST_STARTS = 3  # of a trial that gets no further
 
@@ -266,7 +267,7 @@ def _distribution(name, given):
         return CategoricalDistribution(given)
     (least, drawn), whole = NUMBERS[name], name != "learning_rate"
     if len(given) != 2 or not all(type(end) is int or (type(end) is float and not whole) for end in given):
-        raise ValueError(f"ranges: {name} is {given}; expected two {'whole numbers' if whole else 'numbers (in YAML such as 1.0e-3)'}, the smaller first")
+        raise ValueError(f"ranges: {name} is {given}; expected two {'whole numbers' if whole else 'numbers'}, the smaller first")
     low, high = given
     if not least <= low <= high < math.inf:
         raise ValueError(f"ranges: {name} is {given}; expected two numbers of at least {least}, the smaller first")

@@ -13,7 +13,7 @@ import yaml
 from nbutils.reports import parameters
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = list(parameters.in_series().values())  # what else lies in the folder is somebody's own
 
 
 def project():

@@ -70,7 +70,7 @@ def test_a_watched_training_that_fails_says_why(tmp_path):
     [
         ("[1, 2]", "steps=1", "expected a mapping of parameters by name, found list"),
         ("widht: 3", "steps=1", "recipe has no parameter 'widht'; did you mean 'width'?"),
-        ("width: wide", "steps=1", "recipe: width is 'wide', str; expected int such as 48"),
+        ("width: wide", "steps=1", "recipe: width is 'wide'; expected int such as 48"),
         ("loss: emd3", "steps=1", "loss: 'emd3'; expected one of cross_entropy, emd1, emd2"),
         ("", "hole_size=99", "a hole of 99 x 99 does not fit"),
         ("", "num_merges=-1", "num_merges: -1; expected at least 0"),

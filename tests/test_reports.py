@@ -102,8 +102,8 @@ def test_a_kernel_that_dies_and_a_cell_that_hangs_are_failures(books, tmp_path):
     ("arguments", "message"),
     [
         (["--set", "stepz=3"], "--set stepz: no notebook of this run has this parameter; did you mean 'steps'?"),
-        (["--set", "steps=many"], "01_first: steps is 'many', str; expected int such as 3"),
-        (["--set", "steps=true"], "steps is True, bool"),
+        (["--set", "steps=many"], "01_first: steps is 'many'; expected int such as 3"),
+        (["--set", "steps=true"], "01_first: steps is 'true'; expected int such as 3"),
         (["--set", "steps=0"], "01_first: steps: 0; expected at least 1"),
         (["--set", "steps"], "--set steps: expected name=value"),
         (["--set", "loss=rmse"], "loss: 'rmse'; expected one of cross_entropy, emd1, emd2"),

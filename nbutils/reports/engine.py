@@ -18,6 +18,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import papermill
+from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
@@ -28,6 +29,11 @@ from ..files import write_json
 from .outputs import CellOutputs
 
 KERNEL = "python3"
+# Modules beside a notebook can be imported, and hide no others.
+_KERNEL = [
+    sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}", "--IPKernelApp.ignore_cwd=True",
+    "--IPKernelApp.exec_lines=import sys; sys.path.append('')",
+]  # fmt: skip
 _START_TIMEOUT = 120  # seconds; a busy machine takes its time
 _A_DAY = 86_400  # seconds for the last outputs of a cell to come in; a kernel that dies meanwhile is noticed anyway
 
@@ -61,6 +67,12 @@ class _Client(PapermillNotebookClient):
         super().__init__(nb_man, iopub_timeout=_A_DAY, **options)
         self.leash, self.cell_outputs, self.began = leash, defaultdict(CellOutputs), False
         leash.client = self
+
+    def create_kernel_manager(self):
+        """Of a kernel of this very interpreter, whatever else is called python3 on JUPYTER_PATH."""
+        manager = super().create_kernel_manager()
+        manager._kernel_spec = KernelSpec(argv=_KERNEL, display_name="Python 3", language="python")
+        return manager
 
     def start_new_kernel(self, **options):
         with self.leash.starting:

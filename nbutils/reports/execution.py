@@ -19,6 +19,7 @@ import nbformat
 
 from .. import checkpoints, devices
 from ..files import write_json
+from . import parameters, results
 
 _ERROR_LENGTH = 500  # characters
 _REPORTS = "../reports"  # from the folder of the notebooks, in a clone
@@ -72,11 +73,12 @@ def execute(path, values, reports, timeout=None, stopped=lambda done, total: Fal
     began, started, made_by = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds"), commit()
     sidecar = Path(reports) / f"{path.stem}.json"
     before = _stamp(sidecar)
-    folders = {"reports": reports, "compare_with": values.get("compare_with")}
-    given = values | {name: os.path.relpath(folder, path.parent) for name, folder in folders.items() if folder and name in values}  # no machine's paths in a page
+    places = {"reports": reports} | {name: values[name] for name in parameters.PATHS if os.path.isabs(values.get(name, ""))}
+    here = os.path.realpath(path.parent)  # no machine's paths in a page
+    given = values | {name: os.path.relpath(place, here) for name, place in places.items() if name in values}
     with tempfile.TemporaryDirectory(prefix="nbutils-") as folder:
         write_json(Path(folder) / "request.json", {"notebook": str(path), "parameters": given, "timeout": timeout})
-        error = _one_line(_supervise(Path(folder), stopped))
+        error = _one_line(_supervise(Path(folder), stopped, path.stem))
         outcome = Outcome(path.stem, "failed" if error else "done", round(time.perf_counter() - began, 1), error=error)
         executed = Path(folder) / "executed.ipynb"
         said = executed.read_text(encoding="utf-8").replace(f"{folder}/", "") if executed.is_file() else ""  # warnings name the kernel's temporary files
@@ -108,13 +110,21 @@ def _name_reports(notebook):
             given["reports"] = _REPORTS
 
 
-def _supervise(folder, stopped):
+def _supervise(folder, stopped, name):
     """Run the engine on the request in `folder`; the reason why the notebook failed, or an empty text."""
     # one thread: the same sums however many notebooks run at a time; a number that the user has set stands
     environment = {"OMP_NUM_THREADS": "1"} | os.environ
     environment["NBUTILS_PANELS"] = ""  # panels off also in a terminal of JupyterLab
     environment["TMPDIR"] = str(folder)  # nothing is left in /tmp
-    command = [sys.executable, "-m", f"{__package__}.engine", str(folder)]
+    environment |= _nobodys(folder) | {results.RUNNING: name}
+    for variable in ("NBUTILS_DATA", "NBUTILS_CACHE"):  # which are meant from here, not from the notebook's folder
+        if environment.get(variable):
+            environment[variable] = os.path.abspath(environment[variable])
+    # -P, as the folder where the command is given is no place for modules, unless it is where this package comes from
+    root = str(Path(__file__).parents[2])
+    if not sys.flags.safe_path and os.path.realpath(sys.path[0]) == os.path.realpath(root):
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
+    command = [sys.executable, "-P", "-m", f"{__package__}.engine", str(folder)]
     with open(folder / "log", "wb") as log:  # a session of its own keeps a terminal's Ctrl-C for this process, which ends the other in order
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True)
     try:
@@ -136,6 +146,13 @@ def _supervise(folder, stopped):
         return f"the process that runs the notebook was killed by {signal.Signals(-process.returncode).name}"
     said = (folder / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
     return f"the process that runs the notebook ended with exit code {process.returncode}: {said[-1]}"
+
+
+def _nobodys(folder):
+    """Variables that keep a user's own settings of matplotlib, IPython and Jupyter out of a report."""
+    (folder / "matplotlibrc").touch()
+    names = {"MATPLOTLIBRC": "matplotlibrc", "IPYTHONDIR": "ipython", "JUPYTER_RUNTIME_DIR": "runtime"}
+    return {variable: str(folder / name) for variable, name in names.items()}
 
 
 def _cells(folder):
@@ -174,13 +191,21 @@ def _device():
 
 
 def commit():
-    """The commit of the working tree, ending in -dirty where notebooks or package have changes that it lacks; empty outside a repository."""
+    """The commit of the working tree, ending in -dirty where notebooks or package have changes that it lacks.
+
+    Empty where this tree is no repository of its own, also where it lies inside another one.
+    """
     if not shutil.which("git"):
         return ""
+    root = Path(__file__).parents[2]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # of a hook
 
     def git(*arguments):
-        return subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, env=environment).stdout.strip()
 
+    tree = git("rev-parse", "--show-toplevel")
+    if not tree or not os.path.samefile(tree, root):
+        return ""
     name = git("describe", "--always")
     return f"{name}-dirty" if name and git("status", "--porcelain", "--", ":/nbutils", ":/notebooks") else name
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 # Okabe and Ito's palette: told apart with any colour vision.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+plt.rcdefaults()  # a report looks the same whoever makes it, whatever their matplotlibrc says
 plt.rcParams.update({
     "axes.prop_cycle": plt.cycler(color=COLOURS), "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "grid.alpha": 0.25, "font.size": 10, "figure.dpi": 160, "legend.frameon": False, "figure.constrained_layout.use": True,

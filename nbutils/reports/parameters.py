@@ -2,19 +2,19 @@
 
 import ast
 import difflib
-import math
+import json
 import os
+import re
+import sys
 from pathlib import Path
 
-import yaml
-
-from ..data import digits
-from ..data.sources import photos_folder
+from ..data import digits, sources
 from ..devices import PRECISIONS
 from ..nade.inpainter import KINDS, MERGERS
 from ..nade.losses import LOSSES, WEIGHTINGS
 from ..nade.objective import MASKS
 from ..training import SCHEDULES
+from .values import ParameterError, read_yaml, typed
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -34,13 +34,25 @@ _CHOICES = {
     "kind": KINDS, "merger": MERGERS, "loss": tuple(LOSSES), "weighting": WEIGHTINGS, "mask": MASKS, "schedule": SCHEDULES, "precision": PRECISIONS,
     "checkpoint": ("auto", "trained", "published"),
 }  # fmt: skip
+# Those whose values are paths, and what among the values of each is a name instead.
+PATHS = {"data": sources.SOURCES, "digit_data": digits.SOURCES, "compare_with": ("",)}
 
 
-_DEPTH = 4  # of a profile: notebooks, their parameters, mappings of lists
+def in_series():
+    """The notebooks of the series in order, dict from name to path.
+
+    What else lies in their folder is none: a notebook without `nbutils.needs` in its metadata, or a copy by its name
+    (`-Copy1`, ` copy`). A numbered file that cannot be read is one, and fails when it is run.
+    """
+    return {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if re.fullmatch(r"\w+", path.stem) and _joins(path)}
 
 
-class ParameterError(ValueError):
-    """A parameter that no notebook has, of the wrong type, or with an impossible value; the message is one line."""
+def _joins(path):
+    try:
+        metadata = json.loads(path.read_bytes())["metadata"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return path.stem[0].isdigit()
+    return isinstance(metadata, dict) and isinstance(metadata.get("nbutils"), dict) and "needs" in metadata["nbutils"]
 
 
 def source(path):
@@ -82,7 +94,9 @@ def literals(notebook, path):
 
 
 def read_profile(name):
-    """A profile: a dict from notebook to parameters. `name` is one of those in notebooks/profiles, or the path of a YAML file.
+    """A profile: a dict from notebook to parameters, as `read_mapping` gives them.
+
+    `name` is one of those in notebooks/profiles, or the path of a YAML file.
 
     Raises:
         ParameterError: no such profile, or not a mapping of mappings.
@@ -92,15 +106,14 @@ def read_profile(name):
     if not os.path.isfile(path):
         known = ", ".join(sorted(p.stem for p in (NOTEBOOKS / "profiles").glob("*.yaml")))
         raise ParameterError(f"profile: {name!r}; expected one of {known}, or the path of a YAML file")
-    profile = read_mapping(path)
-    whole = all(isinstance(key, str) and isinstance(values, dict | None) for key, values in profile.items())
-    if not whole or not all(isinstance(key, str) for values in profile.values() for key in values or ()):
+    profile = {notebook: values or {} for notebook, values in read_mapping(path).items()}
+    if not all(isinstance(values, dict) for values in profile.values()):
         raise ParameterError(f"{path}: expected a mapping from notebook to a mapping of parameters")
-    return {notebook: values or {} for notebook, values in profile.items()}
+    return {notebook: _placed(values, path.parent) for notebook, values in profile.items()}
 
 
 def read_mapping(path):
-    """The mapping that a YAML file holds.
+    """The mapping that a YAML file holds, of texts that parameters read by their own types. Paths are meant from its folder.
 
     Raises:
         ParameterError: not YAML, or not a mapping.
@@ -109,46 +122,45 @@ def read_mapping(path):
         text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ParameterError(f"{path}: not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}); save it as UTF-8") from None
-    mapping = _read_yaml(text, path) or {}
+    mapping = read_yaml(text, path) or {}
     if not isinstance(mapping, dict):
         raise ParameterError(f"{path}: expected a mapping of parameters by name, found {type(mapping).__name__}")
-    return mapping
+    return _placed(mapping, Path(path).parent)
 
 
-def parse_settings(settings):
-    """`name=value` strings to a dict; values are read as YAML, so `0.1`, `true`, `[1, 2]` and `scenes` mean what they look like.
+def _placed(values, folder):
+    """Values whose paths are absolute, and were meant from `folder`."""
+    return values | {name: _place(name, values[name], folder) for name in PATHS.keys() & values.keys()}
+
+
+def _place(name, value, folder):
+    if not isinstance(value, str) or value in ("", *PATHS[name]) or not value.isprintable():
+        return value
+    path = Path(folder, os.path.expanduser(value)).absolute()
+    return os.path.realpath(path) if ".." in path.parts else str(path)
+
+
+def parse_settings(settings, option="--set"):
+    """`name=value` strings to a dict of the values as they were typed, which parameters read by their own types.
 
     Raises:
-        ParameterError: no `=`, a name given twice, or a value that is not YAML.
+        ParameterError: no `=`, or a name given twice; the message names the `option`.
     """
     values = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
-            raise ParameterError(f"--set {setting}: expected name=value")
+            raise ParameterError(f"{option} {setting}: expected name=value")
         if name in values:
-            raise ParameterError(f"--set {name}: given twice")
-        values[name] = _read_yaml(value, f"--set {name}")
+            raise ParameterError(f"{option} {name}: given twice")
+        values[name] = value
     return values
 
 
-def _read_yaml(text, source):
-    """What YAML text says with plain scalars, lists and mappings; what could grow without end when it is read or shown is refused beforehand."""
-    depth = 0
-    try:
-        for event in yaml.parse(text, yaml.SafeLoader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent):
-                raise ParameterError(f"{source}: has the alias *{event.anchor}; expected every value written out")
-            if getattr(event, "tag", None):
-                raise ParameterError(f"{source}: has the tag {event.tag}; expected plain values")
-            if depth > _DEPTH:
-                raise ParameterError(f"{source}: is nested more than {_DEPTH} deep; expected plain values or lists of them")
-        return yaml.safe_load(text)
-    except ParameterError:
-        raise
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # a date or number that there is not raises the latter
-        raise ParameterError(f"{source}: not readable as YAML: {' '.join(str(error).split())}") from None
+def resources(texts):
+    """`NAME=NUMBER` strings to a dict of numbers, as `--resource` has them; raises ParameterError as `parse_settings`."""
+    given = parse_settings(texts, "--resource")
+    return {name: typed("--resource", name, number, 1.0) for name, number in given.items()}
 
 
 def resolve(notebooks, profile, settings):
@@ -164,7 +176,7 @@ def resolve(notebooks, profile, settings):
         ParameterError: an unknown notebook or name, a wrong type, an impossible value.
     """
     defaults = {name: declared(path) for name, path in notebooks.items() if source(path)}
-    every = {path.stem for path in NOTEBOOKS.glob("*.ipynb")} | set(notebooks)
+    every = set(in_series()) | set(notebooks)
     for notebook in profile:
         if notebook not in every:
             raise ParameterError(f"profile: there is no notebook {notebook!r}{_nearest(notebook, every)}")
@@ -181,11 +193,14 @@ def resolve(notebooks, profile, settings):
 
 
 def merge(owner, defaults, chosen):
-    """Values that replace some of the defaults, checked as `resolve` says; `owner` is the name that messages give."""
-    for name in chosen:
-        if name not in defaults:
-            raise ParameterError(f"{owner} has no parameter {name!r}{_nearest(name, defaults)}")
-    values = defaults | {name: _typed(owner, name, value, defaults[name]) for name, value in chosen.items()}
+    """Values that replace some of the defaults, checked as `resolve` says; paths are absolute then.
+
+    Args:
+        owner: the name that messages give.
+        defaults: dict from name to value.
+        chosen: dict from name to a text that the parameter reads by the type of its default, or to a value of that type.
+    """
+    values = defaults | _placed(as_typed(owner, defaults, chosen), os.getcwd())
     try:
         check(**values)
     except (ValueError, OSError) as error:
@@ -193,12 +208,21 @@ def merge(owner, defaults, chosen):
     return values
 
 
+def as_typed(owner, defaults, chosen):
+    """The `chosen` values, each of the type of its default; see `merge`."""
+    for name in chosen:
+        if name not in defaults:
+            raise ParameterError(f"{owner} has no parameter {name!r}{_nearest(name, defaults)}")
+    return {name: typed(owner, name, value, defaults[name]) for name, value in chosen.items()}
+
+
 def check(**parameters):
     """Check the values of parameters by what their names mean, as the runner does for a whole series and each notebook for itself.
 
     Raises:
-        ValueError: an impossible value, or a folder of photographs that is not there.
+        ValueError: an impossible value, a folder of photographs that is not there, or a notebook run from above its folder.
     """
+    _know_where()
     for name, value in parameters.items():
         for entry in value if isinstance(value, list | tuple) else (value,):
             if name in _LEAST and not entry >= _LEAST[name]:
@@ -210,29 +234,23 @@ def check(**parameters):
     size, hole = parameters.get("image_size"), parameters.get("hole_size")
     if size and hole and hole > size:
         raise ParameterError(f"hole_size: a hole of {hole} x {hole} does not fit into pictures of {size} x {size}")
+    for name in PATHS:
+        if not parameters.get(name, "-") and "" not in PATHS[name]:
+            raise ParameterError(f"{name}: is empty; expected {', '.join(PATHS[name])}, or the path of a folder")
     if (folder := parameters.get("compare_with")) and not list(Path(folder).glob("*.json")):
         raise ParameterError(f"compare_with: {folder!r}; expected the folder of another run, with its results")
     if parameters.get("data", "scenes") != "scenes":
-        photos_folder(parameters["data"])
+        sources.photos_folder(parameters["data"])
     if parameters.get("digit_data", "embedded") != "embedded":
         digits.locate(parameters["digit_data"])
 
 
-def _typed(notebook, name, value, default):
-    """A value that is like the default of its parameter, an int made a float and a list a tuple where the default is one."""
-    if isinstance(default, list | tuple) and isinstance(value, list) and value and default:
-        return type(default)(_typed(notebook, name, entry, default[0]) for entry in value)
-    if type(value) is int and not abs(value) < 2**63:
-        raise ParameterError(f"{notebook}: {name} is a number of {value.bit_length()} bits; expected fewer than 64")
-    if isinstance(default, float) and type(value) is int:
-        value = float(value)
-    if type(value) is not type(default):
-        raise ParameterError(f"{notebook}: {name} is {value!r}, {type(value).__name__}; expected {type(default).__name__} such as {default!r}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ParameterError(f"{notebook}: {name} is {value}; expected a finite number")
-    if isinstance(value, str) and not value.isprintable():
-        raise ParameterError(f"{notebook}: {name} is {value!r}; expected text without control characters")
-    return value
+def _know_where():
+    """Refuse a notebook that is run from the root of its clone or above, where what is beside its folder is outside."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell and shell.user_ns.get("reports") == "../reports" and NOTEBOOKS.parent.is_relative_to(Path.cwd()):
+        where = "is meant from the folder of the notebooks: run there, as by papermill's --cwd, or set reports"
+        raise ParameterError(f"reports: '../reports' {where}")
 
 
 def _nearest(name, names):

@@ -13,7 +13,6 @@ from . import parameters, placing
 from .execution import Outcome
 
 _TIMES = "seconds.json"  # beside the profiles: by profile and notebook, on an ordinary machine
-_OF_ONE_MACHINE = ("reports", "compare_with")  # parameters whose values are places
 
 
 @dataclass
@@ -58,7 +57,12 @@ def expected_seconds(out, name, values, usual=None):
 
 
 def _comparable(values):
-    return json.loads(json.dumps({name: value for name, value in values.items() if name not in _OF_ONE_MACHINE}))
+    return json.loads(json.dumps({name: value for name, value in values.items() if not _is_place(name, value)}))
+
+
+def _is_place(name, value):
+    """Whether the value of a parameter is where something lies on one machine."""
+    return name == "reports" or value not in parameters.PATHS.get(name, (value,))
 
 
 class Progress:

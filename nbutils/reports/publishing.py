@@ -88,7 +88,7 @@ def publish_models(reports, notebook, to, report=print):
 
 def _finished(reports):
     """What became of the notebooks of the series, dict from name to dict; all of them are done and as they were written."""
-    names = [path.stem for path in sorted(parameters.NOTEBOOKS.glob("*.ipynb"))]
+    names = list(parameters.in_series())
     if not any((reports / f".{name}.run.json").is_file() for name in names):
         raise PublishError(f"{reports}: is not the folder of a run; give the folder that `nbutils run` wrote to")
     return {name: vars(_done(reports, name)) for name in names}
@@ -126,7 +126,9 @@ def _profile(notebooks):
     for path in sorted((parameters.NOTEBOOKS / "profiles").glob("*.yaml")):
         profile, differing = parameters.read_profile(path.stem), {}
         for name, notebook in notebooks.items():
-            usual = _plain(parameters.literals(notebook, name) | profile.get(name, {}))
+            defaults = parameters.literals(notebook, name)
+            set_there = {key: value for key, value in profile.get(name, {}).items() if key in defaults}
+            usual = _plain(defaults | parameters.as_typed(name, defaults, set_there))
             own = {key: value for key, value in _plain(notebook.metadata["nbutils"]["parameters"]).items() if value != usual.get(key)}
             differing |= {name: own} if own else {}
         candidates.append((sum(map(len, differing.values())), path.stem, differing))

@@ -2,11 +2,14 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
 
 from ..files import write_json
+
+RUNNING = "NBUTILS_NOTEBOOK"  # variable that names the notebook which the runner runs
 
 
 def interval(values):
@@ -59,7 +62,7 @@ def finding(text, evidence, number):
 
 
 def save(reports, notebook, numbers, findings, ledger=None):
-    """Write `<reports>/<notebook>.json`.
+    """Write `<reports>/<notebook>.json`; in a copy of the notebook, where that is known, under the name of the copy.
 
     Args:
         reports: folder.
@@ -78,7 +81,13 @@ def save(reports, notebook, numbers, findings, ledger=None):
         if open_claims:
             raise ValueError(f"ledger: stated and not settled: {', '.join(sorted(open_claims))}")
         numbers = numbers | {"claims": ledger.entries}
-    write_json(Path(reports) / f"{notebook}.json", {"findings": findings, **numbers})
+    write_json(Path(reports) / f"{_running() or notebook}.json", {"findings": findings, **numbers})
+
+
+def _running():
+    """The name of the notebook that runs, from the runner or from JupyterLab; None where nobody says."""
+    name = os.environ.get(RUNNING) or Path(os.environ.get("JPY_SESSION_NAME", "")).name
+    return name.removesuffix(".ipynb") or None
 
 
 def _at(numbers, place):

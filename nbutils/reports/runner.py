@@ -24,12 +24,14 @@ def series(names=()):
     Raises:
         ParameterError: a name that no notebook has, or a notebook that needs one which does not stand before it.
     """
-    every = {path.stem: path for path in sorted(parameters.NOTEBOOKS.glob("*.ipynb"))}
+    every = parameters.in_series()
     chosen = set()
     for name in names:
         matching = [known for known in every if known == Path(name).stem or known.split("_")[0] == name]
         if not matching:
-            raise parameters.ParameterError(f"notebook: {name!r}; expected one of {', '.join(every)}")
+            other = any(Path(name).stem in (path.stem, path.stem.split("_")[0]) for path in parameters.NOTEBOOKS.glob("*.ipynb"))
+            why = "a file without nbutils.needs in its metadata, or named as a copy" if other else ""
+            raise parameters.ParameterError(f"notebook: {name!r}{why and f', {why}'}; expected one of {', '.join(every)}")
         chosen.update(matching)
     wanted = set(chosen or every)
     needed = {name: needs(path) for name, path in every.items()}
@@ -215,7 +217,7 @@ def render(out, outcomes, report):
 
 
 def _every():
-    return [path.stem for path in sorted(parameters.NOTEBOOKS.glob("*.ipynb"))]
+    return list(parameters.in_series())
 
 
 def _before(out, names, report):

@@ -18,23 +18,33 @@ _SHOWN = 12  # numbers that differ between cells, in the table and as small char
 
 
 def parse_grid(texts):
-    """`name=a,b,c` strings to a dict from name to a list of values; each value is read as YAML, `[1, 2]` being one.
+    """`name=a,b,c` strings to a dict from name to a list of values as they were typed, what is in brackets being one.
 
     Raises:
-        ParameterError: no `=`, a name given twice, a value that is not YAML or stands there twice.
+        ParameterError: no `=`, a name given twice, an empty value, or one that stands there twice.
     """
     grid = {}
-    for text in texts:
-        name, _, values = text.partition("=")
-        if name in grid:
-            raise parameters.ParameterError(f"--grid {name}: given twice")
-        parsed = parameters.parse_settings([f"{name}=[{values}]"])[name]
-        if not values.strip() or any(parsed.count(value) > 1 for value in parsed):
-            raise parameters.ParameterError(f"--grid {text}: expected name=value,value,... with no value twice")
-        grid[name] = parsed
+    for name, text in parameters.parse_settings(texts, "--grid").items():
+        grid[name] = values = [value.strip() for value in re.split(r",(?![^\[]*\])", text)]
+        if "" in values or any(values.count(value) > 1 for value in values):
+            raise parameters.ParameterError(f"--grid {name}={text}: expected name=value,value,... with no value twice")
     if not grid:
         raise parameters.ParameterError("--grid: expected at least one name=value,value,...")
     return grid
+
+
+def _as_typed(grid, notebooks):
+    """A grid with its values as the first notebook takes them that declares the parameter."""
+    declared, found = {}, {}
+    for path in reversed(notebooks.values()):
+        if parameters.source(path):
+            declared |= {name: (path.stem, default) for name, default in parameters.declared(path).items()}
+    for name, values in grid.items():
+        owner, default = declared.get(name, ("--grid", ""))  # what none declares is refused in a moment
+        found[name] = [parameters.typed(owner, name, value, default) for value in values]
+        if any(found[name].count(value) > 1 for value in found[name]):
+            raise parameters.ParameterError(f"--grid {name}: one value stands there twice: {', '.join(map(str, found[name]))}")
+    return found
 
 
 def cells(grid):
@@ -89,7 +99,7 @@ def run(
     Raises:
         ParameterError: a cell with a parameter that no notebook has, of the wrong type or impossible, before any work.
     """
-    out = Path(out).resolve()
+    out, grid = Path(out).resolve(), _as_typed(grid, notebooks)
     resolved = {cell: parameters.resolve(notebooks, profile, settings | chosen) for cell, chosen in cells(grid).items()}
     works = {
         f"{cell}/{needed}": runner.Work(needed, path, values[needed], out / cell, tuple(f"{cell}/{need}" for need in runner.needs(path)))
