@@ -20,7 +20,7 @@ from test_reports import notebook
 from typer.testing import CliRunner
 
 from nbutils.cli import app
-from nbutils.reports import html, outputs, parameters
+from nbutils.reports import cells, outputs, parameters
 
 # The command line on another folder of notebooks, in a process that can be killed.
 COMMAND = """import sys
@@ -388,7 +388,7 @@ def test_a_transcript_does_not_depend_on_how_its_text_came(pieces):
     transcript = outputs.Transcript()
     for piece in pieces:
         transcript.write(piece)
-    assert transcript.text() == outputs.shortened("".join(pieces)) == html.last_lines("".join(pieces))
+    assert transcript.text() == outputs.shortened("".join(pieces)) == cells.last_lines("".join(pieces))
 
 
 SAVES = "from nbutils.reports import results\nprint(6 * 7)\nresults.save(reports, '01_first', {'steps': steps}, [])"

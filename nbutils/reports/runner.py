@@ -15,7 +15,7 @@ from .run_index import RunIndex
 _NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 _BEAT = 2  # seconds
 # What has no part in what notebooks compute.
-_NO_PART_OF_REPORTS = ("html", "runner", "records", "workers", "sweep", "execution", "progress", "run_index")
+_NO_PART_OF_REPORTS = ("html", "cells", "runner", "records", "workers", "sweep", "execution", "progress", "run_index")
 _NO_PART = ("cli", "__main__", "console", *(f"reports/{name}." for name in _NO_PART_OF_REPORTS))
 
 
@@ -97,7 +97,7 @@ def run(
             shown = {"report": report, "index": index, "live": live}
             with progress.Progress(needed, expected, pool.capacity, **shown) as watched:
                 outcomes = run_all(works, pool, watched, apart=bool(scheduler), force=force, timeout=timeout)
-                _write_pages(out, outcomes, before, damaged, report)
+                outcomes = _write_pages(out, outcomes, before, damaged, report)
     return list(outcomes.values())
 
 
@@ -211,8 +211,8 @@ def _keep(work, key, future):
 
 
 def render(out, outcomes, report):
-    """Render the pages of this run and of the notebooks that earlier runs left."""
-    _write_pages(out, outcomes, _before(out, outcomes, report), html.damaged(out, _every()), report)
+    """Render the pages of this run and of the notebooks that earlier runs left; see `_write_pages`."""
+    return _write_pages(out, outcomes, _before(out, outcomes, report), html.damaged(out, _every()), report)
 
 
 def _every():
@@ -227,10 +227,14 @@ def _before(out, names, report):
 
 
 def _write_pages(out, outcomes, before, damaged, report):
-    """Write the pages of a folder; say which of those that this run has not made were `damaged`."""
+    """Write the pages of a folder; say which of those that this run has not made were `damaged`.
+
+    Returns:
+        `outcomes`, where a notebook whose page cannot be rendered has failed.
+    """
     known = before | {name: vars(outcome) for name, outcome in outcomes.items()}
     shown = {name: known[name] for name in _every() if name in known}
-    pages = html.series_pages(out, list(shown), shown)
+    pages, failures = html.series_pages(out, list(shown), shown)
     stood = {f"{name}.html" for name, outcome in shown.items() if outcome["cached"]} & set(pages)
     stood |= {"index.html", "status.html"} if stood else set()
     for page, text in pages.items():
@@ -238,3 +242,7 @@ def _write_pages(out, outcomes, before, damaged, report):
     for page in damaged:
         if page in stood:
             report(f"{page}: was missing or not as it had been written; made again")
+    for name, reason in failures.items():
+        report(f"{name}: failed, {reason}")
+    failed = {name: replace(outcomes[name], status="failed", error=reason) for name, reason in failures.items() if name in outcomes}
+    return {name: failed.get(name, outcome) for name, outcome in outcomes.items()}
