@@ -92,7 +92,7 @@ def keep(out, key, execution):
     outcome = execution.outcome
     files = {f"{outcome.name}.ipynb": execution.notebook}
     if outcome.status == "done":
-        files[f"{outcome.name}.json"] = execution.sidecar
+        files |= {f"{outcome.name}.json": execution.sidecar} | execution.files
     elif execution.notebook is None:
         files[f"{outcome.name}.html"] = None  # an earlier run's, which would stand beside a failure
     for name, content in files.items():
@@ -116,8 +116,9 @@ def name_commit(out, record):
     if is_commit(notebook.metadata["nbutils"]["commit"]) or not is_commit(now):
         return
     notebook.metadata["nbutils"]["commit"] = now
-    sidecar = f"{record.outcome.name}.json"
-    keep(out, record.key, Execution(record.outcome, (nbformat.writes(notebook) + "\n").encode(), (out / sidecar).read_bytes() if sidecar in record.files else None))
+    kept = {name: (out / name).read_bytes() for name in record.files if name != path.name}
+    results = kept.pop(f"{record.outcome.name}.json", None)
+    keep(out, record.key, Execution(record.outcome, (nbformat.writes(notebook) + "\n").encode(), results, kept))
 
 
 def adopt(name, source, out):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..files import source_digest, write_text, written_whole
 from . import html, parameters, progress, records, workers
-from .execution import Execution, Outcome
+from .execution import Execution, Outcome, declared_files
 from .run_index import RunIndex
 
 _NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
@@ -177,7 +177,8 @@ def _submit(pool, work, key, works, timeout, apart, tell):
     upstream = {}
     for need in _all_needs(work, works):
         sidecar = (work.out / f"{need}.json").read_bytes()
-        upstream |= {f"{need}.json": sidecar} | {place: path.read_bytes() for place, path in workers.named_checkpoints(work.out, sidecar).items()}
+        upstream |= {f"{need}.json": sidecar} | declared_files(work.out, sidecar)
+        upstream |= {place: path.read_bytes() for place, path in workers.named_checkpoints(work.out, sidecar).items()}
     if work.values.get("compare_with"):
         place = f"{work.name}.json"
         upstream[f"compared/{place}"] = (Path(work.values["compare_with"]) / place).read_bytes()
