@@ -71,12 +71,22 @@ def cache_key(path, values, code, upstream):
     compared = Path(values["compare_with"]) / f"{path.stem}.json" if values.get("compare_with") else None
     places = [photos_folder(values["data"])] if values.get("data", "scenes") != "scenes" else []
     places += [digits.locate(values["digit_data"])] if values.get("digit_data", "embedded") != "embedded" else []
-    files = [(str(p.relative_to(place)), p.stat().st_size, p.stat().st_mtime_ns) for place in places for p in ([place] if place.is_file() else sorted(place.rglob("*")))]
+    found = [(place, path) for place in places for path in ([place] if place.is_file() else sorted(place.rglob("*")))]
+    files = [(str(path.relative_to(place)), *_size_and_time(path)) for place, path in found]
     weights = publications.digests() if values.get("checkpoint", "trained") != "trained" else []
     beside = compared.read_text(encoding="utf-8") if compared else None
     precision = devices.resolved(values["precision"]) if "precision" in values else None
     content = json.dumps([cells, values, code, checkpoints.versions(), precision, files, beside, weights, upstream], sort_keys=True)
     return content_digest(content.encode())
+
+
+def _size_and_time(path):
+    """What tells one version of a file from another; of a link that leads nowhere, that of the link."""
+    try:
+        status = path.stat()
+    except OSError:
+        status = path.lstat()
+    return status.st_size, status.st_mtime_ns
 
 
 def keep(out, key, execution):
