@@ -13,7 +13,7 @@ import torch
 
 from . import devices
 from .data.captions import Vocabulary
-from .files import written_whole
+from .files import flush, written_whole
 from .nade.inpainter import Inpainter, InpainterConfig
 
 FORMAT = 1
@@ -48,6 +48,7 @@ def save(path, tensors, description):
     content = safetensors.torch.save(tensors, {"description": json.dumps(description)})  # its own writer maps the file, which a full disk turns into a crash
     with written_whole(path) as beside:
         beside.write_bytes(content)
+        flush(beside)  # now, so that hardly any time passes between the two renames
         if Path(path).exists():
             os.replace(path, previous(path))
 

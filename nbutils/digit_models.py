@@ -7,7 +7,7 @@ import joblib
 import torch
 from tqdm import tqdm
 
-from . import checkpoints, devices, inpainting
+from . import checkpoints, devices
 from .data import digits
 from .data.captions import PADDING, UNKNOWN
 from .data.fingerprints import fingerprint
@@ -21,7 +21,6 @@ from .training import TrainingSettings, train
 
 MODELS = ("classifier", "predictor", "whole image", "Inpainter")
 _AT_ONCE = 250  # pictures whose activations are kept together
-_UNRELATED = ("nade/", "inpainting", "pixelrnn/inpainting", "data/", "digit_models")  # a job and its data are part of the description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +81,7 @@ def fit(job, folder):
         task = ClassificationTask(pixels=seen, labels=splits.train.labels, held_out_pixels=held_out, held_out_labels=splits.valid.labels, num_scored=job.num_scored)
     content = fingerprint(seen, splits.train.labels, held_out, splits.valid.labels)
     description = {"name": job.name, "model": job.model, "config": job.config, "data": content, "num_scored": job.num_scored}
-    return train(model, task, job.settings, folder, description, unrelated=_UNRELATED)
+    return train(model, task, job.settings, folder, description)
 
 
 def _fit_inpainter(job, splits, model, folder):
@@ -91,7 +90,7 @@ def _fit_inpainter(job, splits, model, folder):
     description = {
         "name": job.name, "model": "Inpainter", "config": vars(model.config), "vocabulary": [PADDING, UNKNOWN], "data": fingerprint(pictures, held_out), "task": task.choices,
     }  # fmt: skip
-    return train(model, task, job.settings, folder, description, unrelated=inpainting.UNRELATED)
+    return train(model, task, job.settings, folder, description)
 
 
 def pictures_of(part):

@@ -1,6 +1,5 @@
 """Files that are there whole or not at all: written beside their place, flushed, and renamed."""
 
-import hashlib
 import json
 import os
 from contextlib import contextmanager
@@ -19,13 +18,18 @@ def written_whole(path):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
+        flush(beside)
         os.replace(beside, path)
     except OSError as error:
         raise OSError(error.errno, f"{path} could not be written ({error.strerror or error}); what stood there before is unchanged") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def flush(path):
+    """Wait until the content of a file is on the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def write_text(path, text):
@@ -41,16 +45,3 @@ def write_json(path, value):
         ValueError: `value` holds NaN or infinity, which JSON lacks.
     """
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def source_digest(leave_out=()):
-    """A hash of this package's source, without the files whose place in the package begins with one of `leave_out`.
-
-    Results are kept under it, so that what older code made is never taken for what this code makes.
-    """
-    root, digest = Path(__file__).parent, hashlib.blake2b(digest_size=16)
-    for path in sorted(root.rglob("*.py")):
-        place = path.relative_to(root).as_posix()
-        if not place.startswith(tuple(leave_out)):
-            digest.update(place.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()

@@ -4,16 +4,11 @@ from pathlib import Path
 
 import torch
 
-from . import checkpoints
+from . import checkpoints, identity
 from .data.augmentation import Augmentation
 from .nade.inpainter import Inpainter, InpainterConfig
 from .nade.objective import EncodedPictures
 from .training import train
-
-# What only fills holes, reads digits or starts trainings has no part in one; pictures and captions themselves are in its description, however they were read.
-_FILLING = ("engines", "incremental", "likelihood", "sampling", "schedules", "statistics", "uniforms", "wavefronts")
-_READING = (path.stem for path in (Path(__file__).parent / "data").glob("*.py") if path.stem not in ("captions", "augmentation"))
-UNRELATED = ("pixelrnn/", "digit_models", *(f"nade/{name}" for name in _FILLING), *(f"data/{name}." for name in sorted(_READING)))
 
 
 def encode(splits):
@@ -43,8 +38,9 @@ def fit(name, splits, folder, *, config, task, settings, begin_with=None):
     description = {
         "name": name, "model": "Inpainter", "config": vars(model.config), "vocabulary": splits.vocabulary.words, "data": splits.fingerprint,
         "task": task.choices, "begin_with": Path(begin_with).parent.name if begin_with else None,
+        "augmentation": identity.of_class(type(task.augment)) if task.augment else None, "code": identity.of_modules(__name__),
     }  # fmt: skip
-    return model, train(model, task, settings, folder, description, unrelated=UNRELATED)
+    return model, train(model, task, settings, folder, description)
 
 
 def augmentation(splits):

@@ -18,14 +18,12 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from . import checkpoints, devices
-from .inpainting import UNRELATED
+from . import checkpoints, devices, identity
 from .journal import Journal
 from .nade.inpainter import KINDS, MERGERS
 from .nade.losses import LOSSES, WEIGHTINGS
 from .recipes import Recipe
 from .side_by_side import side_by_side, single_threaded
-from .training import code_digest
 
 # What can be searched: by choice, or between two ends, of which the least is given and how what lies between them is drawn.
 CHOICES = {"kind": KINDS, "merger": MERGERS, "weighting": WEIGHTINGS, "bidirectional": (False, True), "reader_normalize": (False, True), "optimize_given": (False, True)}
@@ -82,7 +80,7 @@ class Search:
         fixed = {name: value for name, value in asdict(self.recipe).items() if name not in (*self.ranges, "loss", "steps", "validate_every", "checkpoint_every")}
         ranges = {f"range of {name}": list(self.ranges[name]) for name in sorted(self.ranges)}
         limit = None if math.isinf(self.max_work) else self.max_work
-        return fixed | ranges | {"budget": self.budget, "max_work": limit, "code": code_digest(UNRELATED)}
+        return fixed | ranges | {"budget": self.budget, "max_work": limit, "code": identity.of_modules("nbutils.inpainting")}
 
     @property
     def name(self):

@@ -21,8 +21,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from . import devices
-from .files import source_digest
+from . import devices, identity
 from .side_by_side import end_with_parent
 from .training_state import TrainingState, alone
 
@@ -70,14 +69,6 @@ class TrainingSettings:
         object.__setattr__(self, "precision", devices.resolved(self.precision))
 
 
-_STARTS = ("cli", "__main__", "console", "reports/", "recipes", "search", "journal", "importance", "side_by_side")  # trainings and shows them; has no part in one
-
-
-def code_digest(unrelated=()):
-    """A hash of the code that a training runs; `unrelated` as of `train`."""
-    return source_digest((*_STARTS, *unrelated))
-
-
 def learning_rate(settings, step, divisions):
     """The learning rate of a step: constant, or a linear rise over the first 50 steps, then the plateau's divisions or the cosine's fall."""
     if settings.schedule == "constant":
@@ -106,7 +97,7 @@ class TrainingRun:
         return [row[name] for row in self.metrics]
 
 
-def train(model, task, settings, folder, description, unrelated=()):
+def train(model, task, settings, folder, description):
     """Train `model` in place, or resume or reuse the training that `folder` holds.
 
     Started by `torchrun`, the processes share every step: each works on its part of the batch, on its own device, and the losses and
@@ -118,7 +109,6 @@ def train(model, task, settings, folder, description, unrelated=()):
         settings: TrainingSettings.
         folder: a sub-folder named by what is trained, how and with what code is made in it, so nothing else ever meets this checkpoint.
         description: dict that JSON can hold: what is trained (`model`, `config`, `vocabulary`, data ...).
-        unrelated: places in this package whose code has no part in this training, besides the reports.
     Returns:
         TrainingRun; the model is left in evaluation mode on the device where it was trained.
     Raises:
@@ -127,11 +117,17 @@ def train(model, task, settings, folder, description, unrelated=()):
         CheckpointError: the folder's checkpoint cannot be read.
         OSError: a checkpoint cannot be written, for want of space or permission; the one before it stands.
     """
-    identity = json.dumps([description, asdict(settings), code_digest(unrelated)], sort_keys=True, default=str)
-    folder = Path(folder) / hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()
+    folder = Path(folder) / name_of(model, task, settings, description)
     processes = _Processes.started()
     with alone(folder) if processes.leads else nullcontext(), _in_precision(model, settings.precision, processes.device):
         return _train(processes, model, task, settings, TrainingState(folder, settings, description))
+
+
+def name_of(model, task, settings, description):
+    """The name of a training's folder: a hash of what is trained, how, and by what code, that of its model and its task included."""
+    code = [identity.of_modules(__name__), identity.of_class(type(model)), identity.of_class(type(task))]
+    depends = json.dumps([description, asdict(settings), code], sort_keys=True, default=str)
+    return hashlib.blake2b(depends.encode(), digest_size=6).hexdigest()
 
 
 @dataclass(frozen=True)

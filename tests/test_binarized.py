@@ -90,7 +90,7 @@ def test_a_report_depends_on_the_file_of_the_bits(known, tmp_path, monkeypatch):
     parameters.check(digit_data="binarized")
 
     def key():
-        return records.cache_key(notebook, {"digit_data": "binarized"}, "code", [])
+        return records.cache_key(notebook, {"digit_data": "binarized"}, [])
 
     before = key()
     assert key() == before

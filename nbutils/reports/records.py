@@ -1,6 +1,7 @@
 """What is kept of a run in the folder of the reports: files whole, recorded with what they depended on, and one run at a time."""
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -10,13 +11,15 @@ from pathlib import Path
 import nbformat
 from filelock import FileLock, Timeout
 
-from .. import checkpoints, devices
+from .. import checkpoints, devices, identity
 from ..data import digits
 from ..data.sources import photos_folder
 from ..files import write_json, written_whole
 from . import parameters, publications
 from .execution import Execution, Outcome, commit, is_commit
 from .workers import named_checkpoints
+
+_LIBRARIES = ("matplotlib", "optuna", "pillow", "scikit-image", "scikit-learn", "scipy")  # beside those of checkpoints
 
 
 class RecordError(ValueError):
@@ -64,29 +67,49 @@ def _alive(process):
     return True
 
 
-def cache_key(path, values, code, upstream):
-    """What a notebook's results depend on: cells, parameters, code, package versions, what precision "auto" is here, data, published weights, upstream."""
+def cache_key(path, values, upstream):
+    """What a notebook's results depend on, its prose apart.
+
+    Args:
+        path: of the notebook: its code cells count, and all modules of this package that they import.
+        values: its parameters; also the data on disk that they name, what precision "auto" is here, and the published weights they may take.
+        upstream: keys of the notebooks that it needs.
+    Returns:
+        str, a digest of these and of the versions of libraries that compute.
+    """
     notebook = parameters.source(path)
-    cells = [(cell.cell_type, cell.source) for cell in notebook.cells] if notebook else []
+    cells = _code_of(notebook) if notebook else []
     compared = Path(values["compare_with"]) / f"{path.stem}.json" if values.get("compare_with") else None
     places = [photos_folder(values["data"])] if values.get("data", "scenes") != "scenes" else []
     places += [digits.locate(values["digit_data"])] if values.get("digit_data", "embedded") != "embedded" else []
-    found = [(place, path) for place in places for path in ([place] if place.is_file() else sorted(place.rglob("*")))]
-    files = [(str(path.relative_to(place)), *_size_and_time(path)) for place, path in found]
+    files = [_stamp(place, file) for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
     weights = publications.digests() if values.get("checkpoint", "trained") != "trained" else []
     beside = compared.read_text(encoding="utf-8") if compared else None
     precision = devices.resolved(values["precision"]) if "precision" in values else None
-    content = json.dumps([cells, values, code, checkpoints.versions(), precision, files, beside, weights, upstream], sort_keys=True)
-    return content_digest(content.encode())
+    versions = checkpoints.versions() | {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    content = [cells, _code_digest(cells), values, versions, precision, files, beside, weights, upstream]
+    return content_digest(json.dumps(content, sort_keys=True).encode())
 
 
-def _size_and_time(path):
+def _code_of(notebook):
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _code_digest(cells):
+    """The digest of what cells import of this package; of all of it where they are not plain Python."""
+    try:
+        return identity.of_source("\n".join(cells))
+    except SyntaxError:
+        return identity.of_package()
+
+
+def _stamp(place, file):
     """What tells one version of a file from another; of a link that leads nowhere, that of the link."""
     try:
-        status = path.stat()
+        status = file.stat()
     except OSError:
-        status = path.lstat()
-    return status.st_size, status.st_mtime_ns
+        status = file.lstat()
+    return str(file.relative_to(place)), status.st_size, status.st_mtime_ns
 
 
 def keep(out, key, execution):
@@ -116,19 +139,36 @@ def keep(out, key, execution):
     write_json(out / f".{outcome.name}.run.json", {"record": record, "digest": _digest_of(record)})
 
 
-def name_commit(out, record):
-    """Name the commit in the card of a notebook that ran with changes which had not been committed and now are.
+def renew(out, record, path):
+    """Bring what is kept of a notebook that need not run again up to date with its prose and with the commit that has its code.
 
-    Only for a record whose key is that of the code as it is: what this code would compute stands there already.
+    Only for a record whose key is that of the notebook and the code as they are: what they would compute stands there already.
+
+    Args:
+        out: folder of the reports.
+        record: from `earlier`.
+        path: of the notebook.
     """
-    path = out / f"{record.outcome.name}.ipynb"
-    notebook, now = nbformat.read(path, as_version=4), commit()
-    if is_commit(notebook.metadata["nbutils"]["commit"]) or not is_commit(now):
-        return
-    notebook.metadata["nbutils"]["commit"] = now
-    kept = {name: (out / name).read_bytes() for name in record.files if name != path.name}
-    results = kept.pop(f"{record.outcome.name}.json", None)
-    keep(out, record.key, Execution(record.outcome, (nbformat.writes(notebook) + "\n").encode(), results, kept))
+    name = record.outcome.name
+    executed = nbformat.read(out / f"{name}.ipynb", as_version=4)
+    before = nbformat.writes(executed)
+    _renew_prose(executed, nbformat.read(path, as_version=4))
+    if not is_commit(executed.metadata["nbutils"]["commit"]) and is_commit(commit()):
+        executed.metadata["nbutils"]["commit"] = commit()
+    if nbformat.writes(executed) != before:
+        kept = {file: (out / file).read_bytes() for file in record.files if file != f"{name}.ipynb"}
+        results = kept.pop(f"{name}.json", None)
+        keep(out, record.key, Execution(record.outcome, (nbformat.writes(executed) + "\n").encode(), results, kept))
+
+
+def _renew_prose(executed, source):
+    """Give an executed notebook the text cells of its source, whose code cells are the same."""
+    ran, cells = iter([cell for cell in executed.cells if cell.cell_type == "code"]), []
+    for cell in source.cells:
+        cells.append(next(ran) if cell.cell_type == "code" else cell)
+        if "parameters" in cell.metadata.get("tags", ()) and len(_code_of(executed)) > len(_code_of(source)):
+            cells.append(next(ran))  # the parameters of the run, which papermill has put there
+    executed.cells = cells
 
 
 def adopt(name, source, out):

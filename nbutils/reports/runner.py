@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from ..files import source_digest, write_text, written_whole
+from .. import identity
+from ..files import write_text, written_whole
 from . import html, parameters, progress, records, workers
 from .execution import Execution, Outcome, declared_files
 from .run_index import RunIndex
@@ -15,8 +16,6 @@ from .run_index import RunIndex
 _NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 _BEAT = 2  # seconds
 # What has no part in what notebooks compute.
-_NO_PART_OF_REPORTS = ("html", "cells", "runner", "records", "workers", "sweep", "execution", "progress", "run_index")
-_NO_PART = ("cli", "__main__", "console", *(f"reports/{name}." for name in _NO_PART_OF_REPORTS))
 
 
 def series(names=()):
@@ -124,13 +123,13 @@ def run_all(works, pool, watched, *, apart, force, timeout):
     Returns:
         dict from the same names to Outcome, in the same order.
     """
-    code, keys, outcomes, running, queued = source_digest(_NO_PART), {}, {}, {}, {}
+    keys, outcomes, running, queued = {}, {}, {}, {}
     waiting = dict(works)
     while waiting or queued or running:
         for label, work in list(waiting.items()):  # in the order of need, to see all that has not changed
             if any(need not in outcomes for need in work.needs):
                 continue
-            keys[label] = keys.get(label) or records.cache_key(work.path, work.values, code, [keys[need] for need in work.needs])
+            keys[label] = keys.get(label) or records.cache_key(work.path, work.values, [keys[need] for need in work.needs])
             if any(keys[other] == keys[label] for other in (*queued, *running.values())):
                 continue
             del waiting[label]
@@ -166,7 +165,7 @@ def _without_running(work, key, outcomes, works, done_before, force, report):
         return replace(records.adopt(work.name, works[done_before[0]].out, work.out), cached=True)
     earlier = None if force else records.earlier(work.out, work.name, report, "it is run again")
     if earlier and earlier.key == key and earlier.outcome.status == "done":
-        records.name_commit(work.out, earlier)
+        records.renew(work.out, earlier, work.path)
         return replace(earlier.outcome, cached=True)
     return None
 
@@ -183,7 +182,7 @@ def _submit(pool, work, key, works, timeout, apart, tell):
         place = f"{work.name}.json"
         upstream[f"compared/{place}"] = (Path(work.values["compare_with"]) / place).read_bytes()
     notebook = work.path.read_bytes()
-    request = workers.Request(work.name, key, notebook, work.values, upstream, timeout, source_digest())
+    request = workers.Request(work.name, key, notebook, work.values, upstream, timeout, identity.of_package())
     return pool.submit(tell, workers.perform, request)
 
 

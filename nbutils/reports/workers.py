@@ -14,7 +14,7 @@ from pathlib import Path
 import joblib
 from filelock import FileLock
 
-from ..files import source_digest
+from .. import identity
 from .execution import execute
 
 _RETRIES = 3  # of a notebook whose worker was lost
@@ -65,7 +65,7 @@ def perform(request, scratch=None, stopped=lambda done, total: False):
     Raises:
         WorkerError: this machine has other code than the one that asks.
     """
-    if request.code != source_digest():
+    if request.code != identity.of_package():
         raise WorkerError("the worker's nbutils is not the one that asks: install the same commit on every machine and start the workers again")
     folder = Path(scratch or tempfile.gettempdir()) / f"nbutils-{request.key}"
     path, reports = folder / "notebooks" / f"{request.name}.ipynb", folder / "reports"
