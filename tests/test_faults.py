@@ -478,7 +478,7 @@ def test_a_file_that_a_notebook_declares_goes_with_its_results_and_is_missed(boo
     (tmp_path / "other").mkdir()
     records.adopt("01_beside", out, tmp_path / "other")
     assert (tmp_path / "other" / "beside.bin").read_bytes() == b"beside"
-    reads = BESIDE.replace("01_beside", "02_reads").replace(".write_bytes(b\"beside\")", ".read_bytes()")
+    reads = BESIDE.replace("01_beside", "02_reads").replace('.write_bytes(b"beside")', ".read_bytes()")
     notebook(books, "02_reads", reads, needs=["01_beside"])
     swept = CliRunner().invoke(app, ["sweep", "02", "--grid", "steps=1,2", "--jobs", "1", "--out", str(tmp_path / "sweep")])
     assert swept.exit_code == 0, swept.output
