@@ -20,7 +20,7 @@ from test_reports import notebook
 from typer.testing import CliRunner
 
 from nbutils.cli import app
-from nbutils.reports import html, outputs, parameters
+from nbutils.reports import cells, outputs, parameters, records, results
 
 # The command line on another folder of notebooks, in a process that can be killed.
 COMMAND = """import sys
@@ -388,7 +388,7 @@ def test_a_transcript_does_not_depend_on_how_its_text_came(pieces):
     transcript = outputs.Transcript()
     for piece in pieces:
         transcript.write(piece)
-    assert transcript.text() == outputs.shortened("".join(pieces)) == html.last_lines("".join(pieces))
+    assert transcript.text() == outputs.shortened("".join(pieces)) == cells.last_lines("".join(pieces))
 
 
 SAVES = "from nbutils.reports import results\nprint(6 * 7)\nresults.save(reports, '01_first', {'steps': steps}, [])"
@@ -459,6 +459,38 @@ def test_a_damaged_result_is_made_again_and_said(finished, file, damage):
     assert outcomes(result)["02_second"] == "done, nothing changed"
     assert kept(finished) == before
     assert invoke("--out", finished).output.count("nothing changed") == 2
+
+
+BESIDE = """from pathlib import Path
+from nbutils.reports import results
+(Path(reports) / "beside.bin").write_bytes(b"beside")
+results.save(reports, "01_beside", {"a": 1}, [], files=["beside.bin"])"""
+
+
+def test_a_file_that_a_notebook_declares_goes_with_its_results_and_is_missed(books, without_kernels, tmp_path):
+    notebook(books, "01_beside", BESIDE)
+    out = tmp_path / "out"
+    assert invoke("--out", out).exit_code == 0
+    for damage in (Path.unlink, lambda path: path.write_bytes(b"other")):
+        damage(out / "beside.bin")
+        assert "01_beside: beside.bin is " in invoke("--out", out).output
+        assert (out / "beside.bin").read_bytes() == b"beside"
+    (tmp_path / "other").mkdir()
+    records.adopt("01_beside", out, tmp_path / "other")
+    assert (tmp_path / "other" / "beside.bin").read_bytes() == b"beside"
+    reads = BESIDE.replace("01_beside", "02_reads").replace('.write_bytes(b"beside")', ".read_bytes()")
+    notebook(books, "02_reads", reads, needs=["01_beside"])
+    swept = CliRunner().invoke(app, ["sweep", "02", "--grid", "steps=1,2", "--jobs", "1", "--out", str(tmp_path / "sweep")])
+    assert swept.exit_code == 0, swept.output
+    assert [path.read_bytes() for path in sorted((tmp_path / "sweep").glob("steps=*/beside.bin"))] == [b"beside"] * 2
+
+
+def test_a_file_that_is_not_there_or_elsewhere_cannot_be_declared(tmp_path):
+    for name in ("none.bin", "../up.bin", ""):
+        (tmp_path / "up.bin").touch()
+        (tmp_path / "reports").mkdir(exist_ok=True)
+        with pytest.raises(ValueError, match=r"^files: .*expected the name of a file that is in"):
+            results.save(tmp_path / "reports", "01_first", {}, [], files=[name])
 
 
 @pytest.mark.parametrize(("page", "damage"), list(damaged("01_first.html", "index.html")))

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from nbutils.cli import app
-from nbutils.reports import animation, html, parameters, results
+from nbutils.reports import animation, cells, parameters, results
 
 
 def notebook(folder, name, *cells, needs=(), given="steps = 3\nreports = '../reports'"):
@@ -190,7 +190,67 @@ figures.say("See [figure](#figure-key) and [table](#table-numbers).")"""
     assert page.index('id="figure-key"') < page.index("<b>Figure 2.</b> Second.") < page.index('id="table-numbers"')
     assert '<img src="data:image/png' in (out / "index.html").read_text()  # the figure named "key"
     notebook(books, "01_first", "from nbutils.reports import figures\nfigures.say('See [figure](#figure-none).')")
-    assert "error: a link to #figure-none" in invoke("--out", out).output
+    result = invoke("--out", out)
+    assert result.exit_code == 1
+    assert "01_first: failed, its page cannot be rendered: a link to #figure-none" in result.output
+
+
+BAD_PAGES = {
+    "figure": ("See [figure](#figure-misspelt).", "a link to #figure-misspelt, which no figure or table"),
+    "formula": (r"As $\nosuchthing{x}$ says.", r"formula: '\\nosuchthing{x}'"),
+    "broken formula": (r"As $\frac$ says.", r"formula: '\\frac' cannot be read"),
+    "javascript": ("[a](javascript:alert(1))", "the link 'javascript:alert(1)' is of a kind that no page holds"),
+    "javascript in capitals": ("[a](JavaScript:alert(1))", "the link 'JavaScript:alert(1)'"),
+    "javascript with an entity": ("[a](javascript&colon;alert(1))", "the link 'javascript:alert(1)'"),
+    "javascript by reference": ("[a][1]\n\n[1]: <javascript:alert(1)>", "the link 'javascript:alert(1)'"),
+    "javascript in angles": ("<javascript:alert(1)>", "the link 'javascript:alert(1)'"),
+    "data": ("[a](data:text/html,<b>x</b>)", "of a kind that no page holds"),
+    "vbscript": ("[a](vbscript:x)", "the link 'vbscript:x'"),
+    "remote picture": ("![a](https://example.org/x.png)", "the picture 'https://example.org/x.png' would have to be fetched"),
+    "remote picture without a scheme": ("![a](//example.org/x.png)", "the picture '//example.org/x.png' would have to be fetched"),
+    "a drawing with scripts": ("![a](data:image/svg+xml;base64,PHN2Zy8+)", "would have to be fetched"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_PAGES)
+@pytest.mark.parametrize("place", ["abstract", "output"])
+def test_a_page_that_cannot_be_rendered_is_the_failure_of_its_notebook_alone(books, without_kernels, tmp_path, kind, place):
+    text, reason = BAD_PAGES[kind]
+    notebook(books, "01_first", f"from nbutils.reports import figures\nfigures.say({text!r})" if place == "output" else "1")
+    notebook(books, "02_second", "print('all is well')")
+    if place == "abstract":
+        book = nbformat.read(books / "01_first.ipynb", as_version=4)
+        book.cells[0].source = f"# First\n\n{text}"
+        nbformat.write(book, books / "01_first.ipynb")
+    result = invoke("--out", tmp_path / "out")
+    assert result.exit_code == 1
+    (line,) = [line for line in result.output.splitlines() if line.startswith("01_first: failed")]
+    assert reason in line
+    page, other, index = ((tmp_path / "out" / f"{name}.html").read_text() for name in ("01_first", "02_second", "index"))
+    assert "its page cannot be rendered" in page
+    assert "all is well" in other
+    assert index.count('class="status failed"') == 1
+    assert invoke("--out", tmp_path / "out").exit_code == 1  # what stands there is no success either
+
+
+def test_an_output_may_hold_anything_that_a_page_is_made_of(books, without_kernels, tmp_path):
+    marks = "<!-- end --> <!-- run card --> <!-- contents --> <!-- steps --> </h1> {{ title }} {% block card %}"
+    notebook(books, "01_first", f"from IPython.display import HTML, display\nprint({marks!r})\ndisplay(HTML({marks.replace('</h1>', '')!r} + '<p>still there</p>'))")
+    assert invoke("--out", tmp_path / "out").exit_code == 0
+    page = (tmp_path / "out" / "01_first.html").read_text()
+    assert page.count(marks.replace("</h1>", "")) == 1
+    assert page.count("still there</p>") == 1
+    assert page.count('id="parameters"') == page.count('class="contents"') == page.count('class="steps"') == 1
+    assert page.index("</h1>") < page.index('id="parameters"') < page.index("An abstract.")
+
+
+def test_ordinary_links_and_pictures_in_markdown_stand(books, without_kernels, tmp_path):
+    links = "[a](https://example.org/) [b](02_model.html#x) [c](#first) <https://example.org/y> ![d](data:image/png;base64,iVBORw0KGgo=)"
+    notebook(books, "01_first", f"from nbutils.reports import figures\nfigures.say({links!r})")
+    assert invoke("--out", tmp_path / "out").exit_code == 0
+    page = (tmp_path / "out" / "01_first.html").read_text()
+    for address in ('href="https://example.org/"', 'href="02_model.html#x"', 'href="#first"', 'href="https://example.org/y"', 'src="data:image/png;base64,iVBORw0KGgo="'):
+        assert address in page
 
 
 def test_a_finding_leads_to_its_figure_the_code_that_drew_it_and_its_number(books, without_kernels, tmp_path):
@@ -209,16 +269,16 @@ results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [results.finding("Gai
     assert re.findall(r'<details class="code" id="(code-[^"]*)"', page[: page.index('id="table-first"')])[-1] == drew
     assert 'href="01_first.html#table-first"' in (out / "index.html").read_text()
     notebook(books, "01_first", code.replace("EVIDENCE", "'table-none'"))
-    assert "error: a finding refers to table-none" in invoke("--out", out).output
+    assert "01_first: failed, its page cannot be rendered: a finding refers to table-none" in invoke("--out", out).output
 
 
 def test_a_formula_that_does_not_convert_is_an_error():
-    with pytest.raises(html.FormulaError, match="nosuchthing"):
-        html.mathml(r"\nosuchthing{x} + 1")
+    with pytest.raises(cells.FormulaError, match="nosuchthing"):
+        cells.mathml(r"\nosuchthing{x} + 1")
 
 
 def test_progress_bars_show_their_last_state():
-    assert html.last_lines("a 1%\ra 50%\ra 100%\nnext") == "a 100%\nnext"
+    assert cells.last_lines("a 1%\ra 50%\ra 100%\nnext") == "a 100%\nnext"
 
 
 def test_animations_hold_their_frames_and_stop_on_the_last():

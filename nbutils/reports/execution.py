@@ -41,13 +41,25 @@ class Outcome:
 class Execution:
     """An Outcome, and the files that go with it: the executed `notebook`, as far as it came, and the results it wrote, the `sidecar`; None without.
 
-    `checkpoints` are those that the results name, by place in the folder of the reports, where they have to travel.
+    `files` are those that the results declare, by name. `checkpoints` are those that they name, by place in the folder of the reports,
+    where they have to travel.
     """
 
     outcome: Outcome
     notebook: bytes | None = None
     sidecar: bytes | None = None
+    files: dict[str, bytes] = field(default_factory=dict)
     checkpoints: dict[str, bytes] = field(default_factory=dict)
+
+
+def declared_files(reports, sidecar):
+    """The files that the results of a notebook declare (see `results.save`), by name.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    names = json.loads(sidecar).get("files", [])
+    return {name: (Path(reports) / name).read_bytes() for name in names if Path(name).name == name}
 
 
 class Stopped(Exception):
@@ -93,7 +105,8 @@ def execute(path, values, reports, timeout=None, stopped=lambda done, total: Fal
         "seconds": outcome.seconds, "started": started, "device": _device(), "versions": checkpoints.versions(), "commit": made_by, "error": error,
     } | _resolved(values)  # fmt: skip
     written = outcome.status == "done" and _stamp(sidecar) not in (None, before)
-    return Execution(outcome, (nbformat.writes(notebook) + "\n").encode(), sidecar.read_bytes() if written else None)
+    results = sidecar.read_bytes() if written else None
+    return Execution(outcome, (nbformat.writes(notebook) + "\n").encode(), results, declared_files(reports, results) if results else {})
 
 
 def _resolved(values):

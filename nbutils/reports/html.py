@@ -8,94 +8,15 @@ from html import escape
 from pathlib import Path
 
 import jinja2
-import latex2mathml.converter
 import nbformat
-from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from nbconvert.filters.markdown_mistune import MarkdownWithMath
+from nbformat.v4 import new_markdown_cell
 
 from ..files import write_text
 from . import parameters
+from .cells import TEMPLATES, LinkError, Renderer, ReportExporter
 
-_TEMPLATES = Path(__file__).parent / "template"
-_STEPS = "<!-- steps -->"
 _SEAL = "\n<!-- digest "  # before a digest that tells a page cut short or altered from a whole one
-
-
-class FormulaError(ValueError):
-    """A formula that MathML cannot be made of; the message shows it."""
-
-
-class LinkError(ValueError):
-    """A reference to a figure or table that the page does not have; the message names it."""
-
-
-def mathml(formula, display="inline"):
-    """A TeX formula as MathML.
-
-    Raises:
-        FormulaError: something of it was left unconverted.
-    """
-    result = latex2mathml.converter.convert(formula, display=display).replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
-    text = re.sub(r"<[^>]*>", "", result)
-    if "\\" in text or "$" in text:
-        raise FormulaError(f"formula: {formula!r} was left partly unconverted: {text!r}")
-    return result
-
-
-class _Renderer(IPythonRenderer):
-    """Markdown of a cell: raw HTML escaped, formulas as MathML, headings numbered apart and kept for the table of contents."""
-
-    def __init__(self, headings):
-        super().__init__(escape=True)
-        self.headings = headings
-
-    def heading(self, text, level, **attributes):
-        plain = re.sub(r"<[^>]*>", "", text)
-        name = slug = re.sub(r"[^\w]+", "-", plain.lower()).strip("-") or "section"
-        taken = {anchor for _, anchor, _ in self.headings}
-        number = 2
-        while name in taken:
-            name, number = f"{slug}-{number}", number + 1
-        self.headings.append((level, name, plain))
-        link = "" if level == 1 else f' <a class="anchor" href="#{name}" aria-label="Link to section: {plain}">#</a>'
-        return f'<h{level} id="{name}">{text}{link}</h{level}>\n'
-
-    def block_math(self, body):
-        return f'<div class="formula" tabindex="0" role="region" aria-label="formula">{mathml(body.strip(), "block")}</div>'
-
-    def inline_math(self, body):
-        return mathml(body.strip())
-
-    def latex_environment(self, name, body):
-        return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
-
-
-class ReportExporter(HTMLExporter):
-    """nbconvert's HTML exporter with the template of this project."""
-
-    def __init__(self, **options):
-        super().__init__(extra_template_basedirs=[str(_TEMPLATES)], template_name="report", **options)
-        self.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
-        self.headings = []
-
-    @jinja2.pass_context
-    def markdown2html(self, context, source):
-        return MarkdownWithMath(renderer=_Renderer(self.headings)).render(source)
-
-    def default_filters(self):
-        yield from super().default_filters()
-        yield "markdown2html", self.markdown2html
-        yield "last_lines", last_lines
-
-
-def last_lines(text):
-    """What a terminal would show: of a line that was rewritten with carriage returns, its last state."""
-    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
-
-
-def _style():
-    return (_TEMPLATES / "report" / "style.css").read_text(encoding="utf-8")
 
 
 def title_and_abstract(notebook):
@@ -112,36 +33,27 @@ def render(path, before=None, after=None, findings=()):
     Raises:
         LinkError: a link to a figure or table that the page does not have, though the notebook came to its end.
     """
-    page = _page(Path(path).name, Path(path).read_text(encoding="utf-8"), json.dumps(findings))
-    head, _, foot = page.rpartition(_STEPS)
-    steps = ["<span></span>", ""]  # which keeps the next one on the right
-    if before:
-        steps[0] = f'<a rel="prev" href="{escape(before[0])}">&larr; {escape(before[1])}</a>'
-    if after:
-        steps[1] = f'<a rel="next" href="{escape(after[0])}">{escape(after[1])} &rarr;</a>'
-    return head + "".join(steps) + foot
+    shown = _parts(Path(path).stem, Path(path).read_text(encoding="utf-8"), json.dumps(findings))
+    return _template("notebook_page").render(shown | {"before": before, "after": after})
 
 
 @functools.lru_cache(maxsize=20)  # a page is written when its notebook has ended, and when all have
-def _page(file, text, findings):
-    """What `render` gives, with `_STEPS` for the neighbours; `text` is the notebook's, `findings` JSON."""
-    notebook, findings = nbformat.reads(text, as_version=4), json.loads(findings)
-    exporter = ReportExporter()
-    title, _ = title_and_abstract(notebook)
-    facts = notebook.metadata.get("nbutils", {})
-    resources = {"nbutils": {"title": title, "file": file, "facts": facts, "style": _style()}}
-    page, _ = exporter.from_notebook_node(notebook, resources=resources)
-    contents = "".join(f'<li class="level-{level}"><a href="#{anchor}">{text}</a></li>' for level, anchor, text in exporter.headings if level > 1)
-    body, card, rest = re.split("<!-- run card -->|<!-- end -->", page)  # the card goes under the title, which is in the first cell
-    body = body.replace("<!-- contents -->", contents).replace("</h1>", f"</h1>{card}", 1)  # headings are known once the cells are rendered
-    body = _with_findings(body, findings, Path(file).stem)
-    return _numbered(body + rest, whole=not facts.get("error")).replace("<pre>", '<pre tabindex="0">')  # what scrolls can be reached by keyboard
+def _parts(name, text, findings):
+    """What the template of a page shows of a notebook; `text` is the notebook's, `findings` JSON."""
+    notebook, exporter = nbformat.reads(text, as_version=4), ReportExporter()
+    facts, (title, _) = notebook.metadata.get("nbutils", {}), title_and_abstract(notebook)
+    line, _, more = notebook.cells[0].source.partition("\n")
+    cells = [[new_markdown_cell(line)], [new_markdown_cell(more)], notebook.cells[1:]]  # the card stands between the first two
+    heading, abstract, body = (exporter.from_notebook_node(nbformat.from_dict(notebook | {"cells": part}))[0] for part in cells)
+    body, numbers = _numbered(_found(json.loads(findings), body, name) + body)
+    shown = {"heading": heading, "abstract": abstract, "body": body}
+    for part, content in shown.items():  # what scrolls can be reached by keyboard
+        shown[part] = _referring(content, numbers, whole=not facts.get("error")).replace("<pre>", '<pre tabindex="0">')
+    return shown | {"name": name, "title": title, "facts": facts, "headings": exporter.headings}
 
 
-def _with_findings(body, findings, name):
-    """The findings after the first cell, which holds title and abstract, each with links to its figure, the code that drew it, and its number."""
-    if not findings:
-        return body
+def _found(findings, body, name):
+    """The findings, which stand before the body, each with links to its figure, the code that drew it, and its number."""
     items = []
     for finding in findings:
         kind, _, named = finding["evidence"].partition("-")
@@ -152,12 +64,11 @@ def _with_findings(body, findings, name):
         number = f'<a href="{name}.json">its number</a> <code>{escape(finding["number"])}</code>'
         links = f'<a href="#{finding["evidence"]}">{finding["evidence"]}</a>, <a href="#{code}">its code</a>, {number}'
         items.append(f'<li>{escape(finding["text"])} <span class="evidence">({links})</span></li>')
-    section = f'<section class="found" aria-label="Findings"><b>Found in this run</b><ul>{"".join(items)}</ul></section>'
-    return body.replace('<details class="code"', f'{section}<details class="code"', 1)
+    return f'<section class="found" aria-label="Findings"><b>Found in this run</b><ul>{"".join(items)}</ul></section>' if items else ""
 
 
-def _numbered(page, whole):
-    """Number figures and tables in their captions, and what refers to them; a page that is not `whole` may lack some."""
+def _numbered(page):
+    """A page with its figures and tables numbered in their captions, and a dict from what they are referred to by to their numbers."""
     numbers, counts = {}, {"figure": 0, "table": 0}
 
     def number(match):
@@ -168,6 +79,13 @@ def _numbered(page, whole):
         numbers[anchor] = text
         return f'<span id="{anchor}"></span>{match[0]}<b>{text}.</b> '
 
+    tags = r'(?P<tag><figure[^>]*>|<div [^>]*class="table"[^>]*>).*?(?:<figcaption>|<caption>)'
+    return re.sub(tags, number, page, flags=re.DOTALL), numbers
+
+
+def _referring(page, numbers, whole):
+    """A page whose references to figures and tables have their numbers; one that is not `whole` may lack some."""
+
     def refer(match):
         if match[1] not in numbers and not whole:
             return match[2]
@@ -175,7 +93,6 @@ def _numbered(page, whole):
             raise LinkError(f"a link to #{match[1]}, which no figure or table of the page is named")
         return f'<a href="#{match[1]}">{numbers[match[1]]}</a>'
 
-    page = re.sub(r'(?P<tag><figure[^>]*>|<div [^>]*class="table"[^>]*>).*?(?:<figcaption>|<caption>)', number, page, flags=re.DOTALL)
     return re.sub(r'<a href="#((?:figure|table)-[^"]*)">([^<]*)</a>', refer, page)
 
 
@@ -193,14 +110,20 @@ def series_pages(out, names, outcomes):
         names: notebooks in order.
         outcomes: dict from name to a dict with status, seconds, cached, error.
     Returns:
-        dict from file name to text, which ends with its own digest.
+        pages: dict from file name to text, which ends with its own digest.
+        failures: dict from the name of a notebook whose page cannot be rendered to the reason; its page says it, and it has failed in the index.
     """
     out, cards = Path(out), _cards(out, {name: outcomes[name] for name in names})
     there = [name for name in names if cards[name]["ended"]]
-    pages = {f"{name}.html": _between_neighbours(out, name, there, cards) for name in there}
-    for card in cards.values():
-        card["page"] = f"{card['name']}.html" if card["name"] in there else None
-    return {page: _sealed(text) for page, text in (pages | _index(cards, outcomes)).items()}
+    pages, failures = {}, {}
+    for name in there:
+        pages[f"{name}.html"], reason = _between_neighbours(out, name, there, cards)
+        failures |= {name: reason} if reason else {}
+    for name, card in cards.items():
+        card["page"] = f"{name}.html" if name in there else None
+        card["findings"] = [] if name in failures else card["findings"]
+    outcomes = outcomes | {name: outcomes[name] | {"status": "failed", "error": reason} for name, reason in failures.items()}
+    return {page: _sealed(text) for page, text in (pages | _index(cards, outcomes)).items()}, failures
 
 
 def write_page(out, name, outcomes):
@@ -208,13 +131,15 @@ def write_page(out, name, outcomes):
 
     Args:
         out, outcomes: see `series_pages`; those that have not ended have another status.
-    Raises:
-        LinkError, FormulaError: as `render` and `mathml`.
+    Returns:
+        why the page cannot be rendered, which it then says; empty where it can.
     """
     cards = _cards(out, outcomes)
     there = [other for other in cards if cards[other]["ended"]]
-    if name in there:
-        write_text(out / f"{name}.html", _sealed(_between_neighbours(out, name, there, cards)))
+    text, reason = _between_neighbours(out, name, there, cards) if name in there else (None, "")
+    if text:
+        write_text(out / f"{name}.html", _sealed(text))
+    return reason
 
 
 def write_index(out, outcomes, run):
@@ -241,7 +166,7 @@ def _cards(out, outcomes):
         title, abstract = title_and_abstract(notebook) if notebook and notebook.cells else (name, "")
         cards[name] = {
             "name": name, "ended": ended, "title": title,
-            "abstract": MarkdownWithMath(renderer=_Renderer([])).render(abstract),
+            "abstract": _abstract(abstract),
             "findings": _findings(out, name) if outcome["status"] == "done" else [],  # not an earlier run's
             "picture": key_picture(notebook) if ended else None,
             "facts": notebook.metadata.get("nbutils", {}) if ended else {},
@@ -249,17 +174,39 @@ def _cards(out, outcomes):
     return cards
 
 
+def _abstract(text):
+    """An abstract as HTML; one that cannot be rendered as plain text, since its page says why."""
+    try:
+        return MarkdownWithMath(renderer=Renderer([])).render(text)
+    except ValueError:
+        return f"<p>{escape(text)}</p>"
+
+
 def _between_neighbours(out, name, there, cards):
+    """The page of a notebook and the reason why it cannot be rendered, which is then all it says; empty where it can."""
     neighbours = [None, *((f"{other}.html", cards[other]["title"]) for other in there), None]
     place = there.index(name)
-    return render(out / f"{name}.ipynb", neighbours[place], neighbours[place + 2], cards[name]["findings"])
+    before, after = neighbours[place], neighbours[place + 2]
+    try:
+        return render(out / f"{name}.ipynb", before, after, cards[name]["findings"]), ""
+    except OSError:
+        raise
+    except Exception as error:  # a notebook can hold anything; the pages of the others are made
+        reason = f"its page cannot be rendered: {' '.join(str(error).split()) or type(error).__name__}"
+        facts = cards[name]["facts"] | {"error": reason}
+        shown = {"name": name, "title": cards[name]["title"], "facts": facts, "before": before, "after": after, "headings": ()}
+        heading = f"<h1>{escape(cards[name]['title'])}</h1>"
+        return _template("notebook_page").render(shown | {"heading": heading, "abstract": "", "body": ""}), reason
+
+
+def _template(name):
+    return jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES / "report"), autoescape=True).get_template(f"{name}.html.j2")
 
 
 def _index(cards, outcomes, run=None):
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES / "report"), autoescape=True)
     shown = {"cards": list(cards.values()), "outcomes": outcomes, "run": run}
     pages = ("index", "status")
-    return {f"{page}.html": environment.get_template(f"{page}_page.html.j2").render(shown) for page in pages}
+    return {f"{page}.html": _template(f"{page}_page").render(shown) for page in pages}
 
 
 def _sealed(text):

@@ -167,7 +167,9 @@ def _files(reports, notebooks, outcomes):
 
 def _pages(reports, outcomes):
     """The pages of a run, which stand there as these notebooks and results are rendered: dict from name to text."""
-    pages = html.series_pages(reports, list(outcomes), outcomes)
+    pages, failures = html.series_pages(reports, list(outcomes), outcomes)
+    for name, reason in failures.items():
+        raise PublishError(f"{name}: {reason}; correct it and run the notebook again")
     for name, page in pages.items():
         if not (reports / name).is_file() or (reports / name).read_bytes() != page.encode():
             raise PublishError(f"{reports / name}: is missing, or not what this version makes of its notebook; `nbutils run` with the same arguments makes pages again")

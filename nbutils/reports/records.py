@@ -104,7 +104,11 @@ def _code_digest(cells):
 
 
 def _stamp(place, file):
-    status = file.stat()
+    """What tells one version of a file from another; of a link that leads nowhere, that of the link."""
+    try:
+        status = file.stat()
+    except OSError:
+        status = file.lstat()
     return str(file.relative_to(place)), status.st_size, status.st_mtime_ns
 
 
@@ -121,7 +125,7 @@ def keep(out, key, execution):
     outcome = execution.outcome
     files = {f"{outcome.name}.ipynb": execution.notebook}
     if outcome.status == "done":
-        files[f"{outcome.name}.json"] = execution.sidecar
+        files |= {f"{outcome.name}.json": execution.sidecar} | execution.files
     elif execution.notebook is None:
         files[f"{outcome.name}.html"] = None  # an earlier run's, which would stand beside a failure
     for name, content in files.items():
@@ -152,8 +156,9 @@ def renew(out, record, path):
     if not is_commit(executed.metadata["nbutils"]["commit"]) and is_commit(commit()):
         executed.metadata["nbutils"]["commit"] = commit()
     if nbformat.writes(executed) != before:
-        sidecar = (out / f"{name}.json").read_bytes() if f"{name}.json" in record.files else None
-        keep(out, record.key, Execution(record.outcome, (nbformat.writes(executed) + "\n").encode(), sidecar))
+        kept = {file: (out / file).read_bytes() for file in record.files if file != f"{name}.ipynb"}
+        results = kept.pop(f"{name}.json", None)
+        keep(out, record.key, Execution(record.outcome, (nbformat.writes(executed) + "\n").encode(), results, kept))
 
 
 def _renew_prose(executed, source):

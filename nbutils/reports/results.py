@@ -61,7 +61,7 @@ def finding(text, evidence, number):
     return {"text": text, "evidence": evidence, "number": number}
 
 
-def save(reports, notebook, numbers, findings, ledger=None):
+def save(reports, notebook, numbers, findings, ledger=None, files=()):
     """Write `<reports>/<notebook>.json`; in a copy of the notebook, where that is known, under the name of the copy.
 
     Args:
@@ -70,9 +70,10 @@ def save(reports, notebook, numbers, findings, ledger=None):
         numbers: dict that JSON can hold, finite numbers only.
         findings: list from `finding`, for the page and the index.
         ledger: ledger.Ledger of the claims that the notebook settled.
+        files: names of the files that the notebook has written beside it, which go wherever its results go.
     Raises:
         KeyError: a finding names a number that is not there.
-        ValueError: a number is NaN or infinite; a claim was stated and not settled.
+        ValueError: a number is NaN or infinite; a claim was stated and not settled; a file is not there, or not beside the results.
     """
     for entry in findings:
         _at(numbers, entry["number"])
@@ -81,7 +82,11 @@ def save(reports, notebook, numbers, findings, ledger=None):
         if open_claims:
             raise ValueError(f"ledger: stated and not settled: {', '.join(sorted(open_claims))}")
         numbers = numbers | {"claims": ledger.entries}
-    write_json(Path(reports) / f"{_running() or notebook}.json", {"findings": findings, **numbers})
+    for name in files:
+        if Path(name).name != name or not (Path(reports) / name).is_file():
+            raise ValueError(f"files: {name!r}; expected the name of a file that is in {reports}")
+    declared = {"files": list(files)} if files else {}
+    write_json(Path(reports) / f"{_running() or notebook}.json", {"findings": findings, **numbers, **declared})
 
 
 def _running():

@@ -43,10 +43,8 @@ class RunIndex:
             self._write(progress, how)
 
     def _render(self, name, progress):
-        try:
-            html.write_page(self.out, name, self._outcomes(progress))
-        except ValueError as error:  # which ends the run when all pages are rendered, and is said now
-            self.report(f"{name}: {error}")
+        if reason := html.write_page(self.out, name, self._outcomes(progress)):  # which fails the notebook at the end, and is said now
+            self.report(f"{name}: {reason}")
 
     def _write(self, progress, broken_off=None):
         self.written = time.time()

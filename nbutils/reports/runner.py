@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import identity
 from ..files import write_text, written_whole
 from . import html, parameters, progress, records, workers
-from .execution import Execution, Outcome
+from .execution import Execution, Outcome, declared_files
 from .run_index import RunIndex
 
 _NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
@@ -98,7 +98,7 @@ def run(
             shown = {"report": report, "index": index, "live": live}
             with progress.Progress(needed, expected, pool.capacity, **shown) as watched:
                 outcomes = run_all(works, pool, watched, apart=bool(scheduler), force=force, timeout=timeout)
-                _write_pages(out, outcomes, before, damaged, report)
+                outcomes = _write_pages(out, outcomes, before, damaged, report)
     return list(outcomes.values())
 
 
@@ -178,7 +178,8 @@ def _submit(pool, work, key, works, timeout, apart, tell):
     upstream = {}
     for need in _all_needs(work, works):
         sidecar = (work.out / f"{need}.json").read_bytes()
-        upstream |= {f"{need}.json": sidecar} | {place: path.read_bytes() for place, path in workers.named_checkpoints(work.out, sidecar).items()}
+        upstream |= {f"{need}.json": sidecar} | declared_files(work.out, sidecar)
+        upstream |= {place: path.read_bytes() for place, path in workers.named_checkpoints(work.out, sidecar).items()}
     if work.values.get("compare_with"):
         place = f"{work.name}.json"
         upstream[f"compared/{place}"] = (Path(work.values["compare_with"]) / place).read_bytes()
@@ -212,8 +213,8 @@ def _keep(work, key, future):
 
 
 def render(out, outcomes, report):
-    """Render the pages of this run and of the notebooks that earlier runs left."""
-    _write_pages(out, outcomes, _before(out, outcomes, report), html.damaged(out, _every()), report)
+    """Render the pages of this run and of the notebooks that earlier runs left; see `_write_pages`."""
+    return _write_pages(out, outcomes, _before(out, outcomes, report), html.damaged(out, _every()), report)
 
 
 def _every():
@@ -228,10 +229,14 @@ def _before(out, names, report):
 
 
 def _write_pages(out, outcomes, before, damaged, report):
-    """Write the pages of a folder; say which of those that this run has not made were `damaged`."""
+    """Write the pages of a folder; say which of those that this run has not made were `damaged`.
+
+    Returns:
+        `outcomes`, where a notebook whose page cannot be rendered has failed.
+    """
     known = before | {name: vars(outcome) for name, outcome in outcomes.items()}
     shown = {name: known[name] for name in _every() if name in known}
-    pages = html.series_pages(out, list(shown), shown)
+    pages, failures = html.series_pages(out, list(shown), shown)
     stood = {f"{name}.html" for name, outcome in shown.items() if outcome["cached"]} & set(pages)
     stood |= {"index.html", "status.html"} if stood else set()
     for page, text in pages.items():
@@ -239,3 +244,7 @@ def _write_pages(out, outcomes, before, damaged, report):
     for page in damaged:
         if page in stood:
             report(f"{page}: was missing or not as it had been written; made again")
+    for name, reason in failures.items():
+        report(f"{name}: failed, {reason}")
+    failed = {name: replace(outcomes[name], status="failed", error=reason) for name, reason in failures.items() if name in outcomes}
+    return {name: failed.get(name, outcome) for name, outcome in outcomes.items()}

@@ -114,9 +114,10 @@ def run(
                 expected[label] = progress.expected_seconds(work.out, work.name, work.values)
             with progress.Progress(needed, expected, pool.capacity, report=report, live=live) as watched:
                 outcomes = runner.run_all(works, pool, watched, apart=True, force=force, timeout=timeout)
+        found = {}
         for cell in resolved:
-            runner.render(out / cell, {needed: outcomes[f"{cell}/{needed}"] for needed in notebooks}, report)
-        found = {cell: outcomes[f"{cell}/{name}"] for cell in resolved}
+            rendered = runner.render(out / cell, {needed: outcomes[f"{cell}/{needed}"] for needed in notebooks}, report)
+            found[cell] = rendered[name]
         render(out, name, html.title_and_abstract(parameters.source(notebooks[name]))[0], grid, found)
     return found
 
