@@ -269,7 +269,7 @@ def test_mnist_is_put_where_it_is_wanted_but_not_over_other_digits(files, tmp_pa
     for _ in range(2):
         assert digits.download(tmp_path / "mnist", [address]) == f"{tmp_path / 'mnist'}: MNIST, 24 digits to train on and 6 to test"
     checked = nbutils("data", "check", tmp_path / "mnist")
-    assert "MNIST, 24 digits to train on and 6 to test, 5 x 5 pixels" in checked.stdout
+    assert "not MNIST by their checksums: 24 to train on and 6 to test, 5 x 5 pixels" in checked.stdout
     fashion = tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz"
     fashion.write_bytes(b"fashion")
     with pytest.raises(digits.DigitsError, match=r"t10k-labels-idx1-ubyte.gz: is there already and is not the file"):

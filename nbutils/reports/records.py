@@ -87,7 +87,7 @@ def cache_key(path, values, upstream):
     beside = compared.read_text(encoding="utf-8") if compared else None
     precision = devices.resolved(values["precision"]) if "precision" in values else None
     versions = checkpoints.versions() | {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    content = [cells, _code_digest(cells), values, versions, precision, files, beside, weights, upstream]
+    content = [path.stem, cells, _code_digest(cells), values, versions, precision, files, beside, weights, upstream]
     return content_digest(json.dumps(content, sort_keys=True).encode())
 
 
