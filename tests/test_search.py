@@ -322,7 +322,7 @@ SMALL += ["--set", "width=[4, 8]", "--set", "layers=[2, 4]", "--set", "batch_siz
     ("arguments", "message"),
     [
         (["--losses", "emd1,emd3"], "error: losses: emd1, emd3; expected some of cross_entropy, emd1, emd2"),
-        (["--set", "widht=[3, 9]"], "error: ranges: widht cannot be searched; expected some of width"),
+        (["--set", "widht=[3, 9]"], "error: recipe has no parameter 'widht'; did you mean 'width'?"),
         (["--set", "steps=9"], "error: steps: cannot be set"),
     ],
 )

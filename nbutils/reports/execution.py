@@ -105,8 +105,8 @@ def execute(path, values, reports, timeout=None, stopped=lambda done, total: Fal
         "seconds": outcome.seconds, "started": started, "device": _device(), "versions": checkpoints.versions(), "commit": made_by, "error": error,
     } | _resolved(values)  # fmt: skip
     written = outcome.status == "done" and _stamp(sidecar) not in (None, before)
-    results = sidecar.read_bytes() if written else None
-    return Execution(outcome, (nbformat.writes(notebook) + "\n").encode(), results, declared_files(reports, results) if results else {})
+    saved = sidecar.read_bytes() if written else None
+    return Execution(outcome, (nbformat.writes(notebook) + "\n").encode(), saved, declared_files(reports, saved) if saved else {})
 
 
 def _resolved(values):

@@ -163,12 +163,18 @@ def renew(out, record, path):
 
 def _renew_prose(executed, source):
     """Give an executed notebook the text cells of its source, whose code cells are the same."""
+    if _texts_of(executed) == _texts_of(source):
+        return
     ran, cells = iter([cell for cell in executed.cells if cell.cell_type == "code"]), []
     for cell in source.cells:
         cells.append(next(ran) if cell.cell_type == "code" else cell)
         if "parameters" in cell.metadata.get("tags", ()) and len(_code_of(executed)) > len(_code_of(source)):
             cells.append(next(ran))  # the parameters of the run, which papermill has put there
     executed.cells = cells
+
+
+def _texts_of(notebook):
+    return [cell.source for cell in notebook.cells if cell.cell_type != "code"]
 
 
 def adopt(name, source, out):
