@@ -6,7 +6,10 @@ import torch
 
 from . import pixel_models, preparing, sampling_steps, training_step
 
-print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, float32\n")
+print(
+    f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch "
+    f"{torch.__version__}, float32\n"
+)
 print(f"{'work':<36}{'plain (ms)':>14}{'fast (ms)':>14}{'ratio':>8}")
 for benchmark in (preparing, training_step, pixel_models, sampling_steps):
     for work, plain, fast in benchmark.rows():

@@ -1,4 +1,5 @@
-"""The plain way of 2017: the whole net, on one-hot planes, for all variables. Both benchmarks measure against it."""
+"""The plain way of 2017: the whole net, on one-hot planes, for all variables. Both benchmarks measure against
+it."""
 
 import copy
 

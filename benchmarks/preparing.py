@@ -1,4 +1,5 @@
-"""What preparing pictures costs above decoding and resizing them: 20,000 JPEGs of 160 x 120 to 64 x 64, by two processes either way."""
+"""What preparing pictures costs above decoding and resizing them: 20,000 JPEGs of 160 x 120 to 64 x 64, by
+two processes either way."""
 
 import io
 import multiprocessing
@@ -15,10 +16,13 @@ _COUNT, _SIZE = 20_000, 64
 
 
 def synthetic(count):
-    """Bytes of varied JPEGs: smooth backgrounds under a little noise, as much to decode as photographs are."""
+    """Bytes of varied JPEGs: smooth backgrounds under a little noise, as much to decode as photographs
+    are."""
     for number in range(count):
         random = np.random.default_rng(number)
-        coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8)).resize((160, 120), Image.Resampling.BICUBIC)
+        coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8)).resize(
+            (160, 120), Image.Resampling.BICUBIC
+        )
         levels = np.asarray(coarse, np.int16) + random.integers(-12, 13, (120, 160, 1))
         file = io.BytesIO()
         Image.fromarray(levels.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=85)
@@ -27,7 +31,9 @@ def synthetic(count):
 
 def _decode(path):
     with Image.open(path) as picture:
-        return np.asarray(ImageOps.fit(picture.convert("RGB"), (_SIZE, _SIZE), Image.Resampling.LANCZOS)).sum()
+        return np.asarray(
+            ImageOps.fit(picture.convert("RGB"), (_SIZE, _SIZE), Image.Resampling.LANCZOS)
+        ).sum()
 
 
 def rows():
@@ -37,7 +43,9 @@ def rows():
         source.mkdir()
         for number, content in enumerate(synthetic(_COUNT)):
             (source / f"{number:05}.jpg").write_bytes(content)
-        (source / "captions.csv").write_text("file,caption\n" + "".join(f"{number:05}.jpg,picture {number}\n" for number in range(_COUNT)))
+        (source / "captions.csv").write_text(
+            "file,caption\n" + "".join(f"{number:05}.jpg,picture {number}\n" for number in range(_COUNT))
+        )
         paths = sorted(source.glob("*.jpg"))
         began = time.perf_counter()
         with multiprocessing.get_context("spawn").Pool(2) as pool:

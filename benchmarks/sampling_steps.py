@@ -1,7 +1,9 @@
-"""What sampling and scoring save: at the benchmark's shape, 20 pictures of 64 x 64, hole of 32 x 32, 8 straight layers of 128 filters of
-3 x 3, 256 levels; with the net of the series, 16 captioned pictures, 6 dilated residual layers of 64 filters; and the parts by themselves.
+"""What sampling and scoring save: at the benchmark's shape, 20 pictures of 64 x 64, hole of 32 x 32, 8
+straight layers of 128 filters of 3 x 3, 256 levels; with the net of the series, 16 captioned pictures, 6
+dilated residual layers of 64 filters; and the parts by themselves.
 
-The fast side is run from beginning to end. Of the plain side, which takes hours, some evaluations are timed and multiplied by how many it makes.
+The fast side is run from beginning to end. Of the plain side, which takes hours, some evaluations are timed
+and multiplied by how many it makes.
 """
 
 import math
@@ -93,14 +95,25 @@ def _one_picture():
 
     def score(segments):
         generator = torch.Generator().manual_seed(1)
-        return _seconds(lambda: likelihood.conditional_nlls(model, image, known, ordering="orderless", generator=generator, segments=segments))[0]
+        return _seconds(
+            lambda: likelihood.conditional_nlls(
+                model, image, known, ordering="orderless", generator=generator, segments=segments
+            )
+        )[0]
 
-    yield "likelihood of 768 variables, in segments", *(min(score(segments) for _ in range(3)) for segments in (1, None))
+    yield (
+        "likelihood of 768 variables, in segments",
+        *(min(score(segments) for _ in range(3)) for segments in (1, None)),
+    )
 
 
 def _pixels():
     """128 rows, a pixel at a time: the model called for each against its written-out steps."""
-    for config in (RecurrentConfig(hidden_size=128), RecurrentConfig(cell="lstm", hidden_size=128), RecurrentConfig(hidden_size=32, num_layers=3)):
+    for config in (
+        RecurrentConfig(hidden_size=128),
+        RecurrentConfig(cell="lstm", hidden_size=128),
+        RecurrentConfig(hidden_size=32, num_layers=3),
+    ):
         model, pixels = PixelPredictor(config).eval(), torch.ones(128)
         with torch.no_grad():
             begun = model(pixels[:, None])[1]
@@ -110,7 +123,9 @@ def _pixels():
                 state[0] = model(pixels[:, None], state[0])[1]
 
             plain, fast = (
-                Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads()).blocked_autorange(min_run_time=0.5).median
+                Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads())
+                .blocked_autorange(min_run_time=0.5)
+                .median
                 for work in (call, lambda read=read, pixels=pixels: read(pixels))
             )
         yield f"sampled pixel, {config.title}", plain, fast
@@ -128,7 +143,9 @@ def _benchmark_shape():
     yield "orderless step, against one-hot", one_hot, seconds / steps
     yield "orderless step, against look-up", look_up, seconds / steps
     generator = torch.Generator().manual_seed(1)
-    seconds, _ = _seconds(lambda: likelihood.hole_nll(model, *inputs, ordering="orderless", generator=generator))
+    seconds, _ = _seconds(
+        lambda: likelihood.hole_nll(model, *inputs, ordering="orderless", generator=generator)
+    )
     yield "exact likelihood of one order", one_hot * steps, seconds
     dilated = _model(width=128, layers=5, kind="dilated")
     seconds, _ = _run(dilated, inputs, "orderless")
@@ -141,7 +158,9 @@ def _benchmark_shape():
 
 def _net_of_the_series():
     """Whole fills, so that seconds can be read off."""
-    model = _model(width=64, layers=6, kind="dilated_residual", vocabulary_size=60, reader_size=48, readout=256)
+    model = _model(
+        width=64, layers=6, kind="dilated_residual", vocabulary_size=60, reader_size=48, readout=256
+    )
     caption = torch.randint(1, 60, (16, 14), generator=torch.Generator().manual_seed(0))
     inputs = *_pictures(16), caption, torch.full((16,), 14)
     one_hot = _evaluation(with_planes(model), *inputs)

@@ -1,4 +1,5 @@
-"""What it costs to run notebooks in batch: twelve cells of half a minute on two local workers and on two Dask workers, against the ideal; and results by size."""
+"""What it costs to run notebooks in batch: twelve cells of half a minute on two local workers and on two Dask
+workers, against the ideal; and results by size."""
 
 import json
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import nbformat
 
-from nbutils.reports import parameters, sweep
+from nbutils.reports import parameters
+from nbutils.reports.run import sweep
 
 CELLS, SECONDS, WORKERS = 12, 30, 2
 WAIT = """
@@ -26,9 +28,18 @@ time.sleep(seconds)
 def _notebook(folder):
     """A notebook that waits, and leaves a checkpoint of a given size."""
     declared = 'cell = 0\nseconds = 1.0\nmegabytes = 1\nreports = "../reports"'
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Wait\n\nA benchmark."), nbformat.v4.new_code_cell(declared), nbformat.v4.new_code_cell(WAIT)])
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell("# Wait\n\nA benchmark."),
+            nbformat.v4.new_code_cell(declared),
+            nbformat.v4.new_code_cell(WAIT),
+        ]
+    )
     book.cells[1].metadata["tags"] = ["parameters"]
-    book.metadata |= {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}, "nbutils": {"needs": []}}
+    book.metadata |= {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "nbutils": {"needs": []},
+    }
     nbformat.write(book, folder / "wait.ipynb")
     return folder / "wait.ipynb"
 
@@ -37,9 +48,28 @@ def _notebook(folder):
 def _cluster(folder, workers):
     """A Dask scheduler and workers on this machine; yields the scheduler's address."""
     dask, file = str(Path(sys.executable).parent / "dask"), folder / "scheduler.json"
-    start = [[dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file]]
-    start += [[dask, "worker", "--scheduler-file", file, "--nthreads", "1", "--no-dashboard", "--no-nanny", "--local-directory", folder / str(n)] for n in range(workers)]
-    started = [subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for command in start]
+    start = [
+        [dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file]
+    ]
+    start += [
+        [
+            dask,
+            "worker",
+            "--scheduler-file",
+            file,
+            "--nthreads",
+            "1",
+            "--no-dashboard",
+            "--no-nanny",
+            "--local-directory",
+            folder / str(n),
+        ]
+        for n in range(workers)
+    ]
+    started = [
+        subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for command in start
+    ]
     try:
         while not file.is_file():
             time.sleep(0.1)
@@ -62,15 +92,35 @@ def rows(cells=CELLS, seconds=SECONDS, workers=WORKERS):
         def taken(cells, out, **settings):
             places = {name: settings.pop(name) for name in ("jobs", "scheduler") if name in settings}
             began = time.perf_counter()
-            found = sweep.run({"wait": path}, "wait", {}, settings, {"cell": list(range(cells))}, folder / out, report=lambda line: None, **places)
+            found = sweep.run(
+                {"wait": path},
+                "wait",
+                {},
+                settings,
+                {"cell": list(range(cells))},
+                folder / out,
+                report=lambda line: None,
+                **places,
+            )
             assert all(outcome.status == "done" for outcome in found.values())
             return time.perf_counter() - began
 
         ideal = cells * seconds / workers
-        yield f"{cells} cells of {seconds} s, {workers} at a time here", taken(cells, "here", seconds=float(seconds), jobs=workers), ideal
+        yield (
+            f"{cells} cells of {seconds} s, {workers} at a time here",
+            taken(cells, "here", seconds=float(seconds), jobs=workers),
+            ideal,
+        )
         with _cluster(folder, workers) as address:
-            yield f"{cells} cells of {seconds} s, {workers} Dask workers", taken(cells, "there", seconds=float(seconds), scheduler=address), ideal
-            small, large = (taken(workers, f"{size} MB", seconds=0.0, megabytes=size, scheduler=address) for size in (1, 101))
+            yield (
+                f"{cells} cells of {seconds} s, {workers} Dask workers",
+                taken(cells, "there", seconds=float(seconds), scheduler=address),
+                ideal,
+            )
+            small, large = (
+                taken(workers, f"{size} MB", seconds=0.0, megabytes=size, scheduler=address)
+                for size in (1, 101)
+            )
             yield "100 MB more of results per cell (s)", large, small
 
 

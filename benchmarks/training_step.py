@@ -1,4 +1,5 @@
-"""What the table look-up, scoring a few of the hidden variables, and bfloat16 save in a training step of 8 layers of 64 filters at 32 x 32."""
+"""What the table look-up, scoring a few of the hidden variables, and bfloat16 save in a training step of 8
+layers of 64 filters at 32 x 32."""
 
 import torch
 from torch.nn import functional as F
@@ -13,14 +14,21 @@ from .one_hot import planes_of, with_planes
 
 
 def _seconds(work):
-    return Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads()).blocked_autorange(min_run_time=2).median
+    return (
+        Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads())
+        .blocked_autorange(min_run_time=2)
+        .median
+    )
 
 
 def rows():
-    """(work, seconds of the plain way, seconds of the fast way) for a batch of 16 pictures of 32 x 32 with a hole of 16 x 16."""
+    """(work, seconds of the plain way, seconds of the fast way) for a batch of 16 pictures of 32 x 32 with a
+    hole of 16 x 16."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
-    model = Inpainter(InpainterConfig(image_size=32, width=64, layers=8)).to(memory_format=torch.channels_last)
+    model = Inpainter(InpainterConfig(image_size=32, width=64, layers=8)).to(
+        memory_format=torch.channels_last
+    )
     plain = with_planes(model)
     image = torch.randint(256, (16, 3, 32, 32), generator=generator)
     hole = ~masks.square(image.shape, size=16, generator=generator)

@@ -11,25 +11,49 @@ import typer
 from .console import OneLineErrors, stopped_in_one_line
 from .data import commands as data_commands
 
-app = typer.Typer(cls=OneLineErrors, add_completion=False, pretty_exceptions_enable=False, help="Executable reports on Orderless NADE and pixel RNNs.")
+app = typer.Typer(
+    cls=OneLineErrors,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Executable reports on Orderless NADE and pixel RNNs.",
+)
 app.add_typer(data_commands.app, name="data")
 
 
 _Profile = Annotated[str, typer.Option(help="smoke, quick, standard, full, or a YAML file.")]
-_Set = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, wherever a notebook has it.")]
+_Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A parameter, wherever a notebook has it."),
+]
 _Force = Annotated[bool, typer.Option("--force", help="Run also what has not changed.")]
-_Timeout = Annotated[int | None, typer.Option(min=1, help="Longest time for one cell of a notebook, seconds.")]
+_Timeout = Annotated[
+    int | None, typer.Option(min=1, help="Longest time for one cell of a notebook, seconds.")
+]
 _JOBS = "Notebooks at a time on this machine; if not given two, where it has two cores."
 _Jobs = Annotated[int | None, typer.Option(min=1, help=_JOBS)]
-_Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://host:8786, to run on its workers instead.")]
-_Resources = Annotated[list[str] | None, typer.Option("--resource", metavar="NAME=NUMBER", help="What a notebook takes of a Dask worker's resources, such as GPU=1.")]
+_Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="A Dask scheduler, such as tcp://host:8786, to run on its workers instead."
+    ),
+]
+_Resources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--resource",
+        metavar="NAME=NUMBER",
+        help="What a notebook takes of a Dask worker's resources, such as GPU=1.",
+    ),
+]
 _Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
 @app.callback()
 def main():
     """Executable reports on Orderless NADE and pixel RNNs."""
-    os.environ["PYTHONSAFEPATH"] = "1"  # the folder where a command is given is no place for modules of what it starts
+    os.environ["PYTHONSAFEPATH"] = (
+        "1"  # the folder where a command is given is no place for modules of what it starts
+    )
     try:
         Path.home()
     except RuntimeError:
@@ -38,12 +62,18 @@ def main():
         if home.is_symlink() or home.stat().st_uid != os.getuid():
             raise OSError(f"HOME is not set, and {home} is somebody else's; set HOME to a folder") from None
         os.environ["HOME"] = str(home)
-        print(f"HOME is not set and this user has none; {home} is used, set HOME to keep caches", file=sys.stderr)
+        print(
+            f"HOME is not set and this user has none; {home} is used, set HOME to keep caches",
+            file=sys.stderr,
+        )
 
 
 @app.command()
 def run(
-    notebooks: Annotated[list[str] | None, typer.Argument(help="Names or numbers, such as 04; all if none is given. What they need is run too.")] = None,
+    notebooks: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names or numbers, such as 04; all if none is given. What they need is run too."),
+    ] = None,
     profile: _Profile = "quick",
     out: Annotated[Path, typer.Option(help="Folder for pages, results and checkpoints.")] = Path("reports"),
     set_: _Set = None,
@@ -56,10 +86,13 @@ def run(
 ):
     """Run notebooks and render their pages."""
     with stopped_in_one_line():
-        from .reports import parameters, runner
+        from .reports import parameters
+        from .reports.run import runner
 
         chosen = runner.series(notebooks or ())
-        resolved = parameters.resolve(chosen, parameters.read_profile(profile), parameters.parse_settings(set_ or ()))
+        resolved = parameters.resolve(
+            chosen, parameters.read_profile(profile), parameters.parse_settings(set_ or ())
+        )
         places = _places(jobs, scheduler, parameters.resources(resource or ()))
         how = {"force": force, "timeout": timeout, "profile": profile, "live": _live(), "report": _say}
         outcomes = runner.run(chosen, resolved, out, **how, **places)
@@ -69,9 +102,18 @@ def run(
 @app.command()
 def sweep(
     notebook: Annotated[str, typer.Argument(help="Name or number of a notebook; what it needs is run too.")],
-    grid: Annotated[list[str], typer.Option("--grid", metavar="NAME=A,B,C", help="Values of a parameter; with several of them, every combination.")],
+    grid: Annotated[
+        list[str],
+        typer.Option(
+            "--grid",
+            metavar="NAME=A,B,C",
+            help="Values of a parameter; with several of them, every combination.",
+        ),
+    ],
     profile: _Profile = "quick",
-    out: Annotated[Path, typer.Option(help="Folder for the cells and the page that compares them.")] = Path("sweep"),
+    out: Annotated[Path, typer.Option(help="Folder for the cells and the page that compares them.")] = Path(
+        "sweep"
+    ),
     set_: _Set = None,
     force: _Force = False,
     timeout: _Timeout = None,
@@ -82,8 +124,9 @@ def sweep(
 ):
     """Run a notebook for every cell of a grid, and compare them on one page."""
     with stopped_in_one_line():
-        from .reports import parameters, runner
-        from .reports import sweep as sweeping
+        from .reports import parameters
+        from .reports.run import runner
+        from .reports.run import sweep as sweeping
 
         chosen = runner.series([notebook])
         settings, values = parameters.parse_settings(set_ or ()), sweeping.parse_grid(grid)
@@ -100,8 +143,10 @@ def _places(jobs, scheduler, resources):
     if resources and not scheduler:
         raise typer.BadParameter("--resource: is for the workers of a Dask cluster; give its --scheduler")
     if scheduler and jobs and jobs > 1:
-        raise typer.BadParameter("--jobs: is for this machine; with --scheduler the threads of the workers decide")
-    from .reports import workers
+        raise typer.BadParameter(
+            "--jobs: is for this machine; with --scheduler the threads of the workers decide"
+        )
+    from .reports.run import workers
 
     return {"jobs": jobs or workers.usual_jobs(), "scheduler": scheduler, "resources": resources}
 
@@ -125,12 +170,17 @@ def _conclude(out, outcomes):
 def publish(
     reports: Annotated[Path, typer.Argument(help="Folder of a finished run of the whole series.")],
     to: Annotated[Path, typer.Option(help="Folder that keeps what is published.")] = Path("docs"),
-    models: Annotated[str | None, typer.Option(help="Only the models of this notebook, such as 05, for others to fill with.")] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(help="Only the models of this notebook, such as 05, for others to fill with."),
+    ] = None,
     debug: _Debug = False,
 ):
-    """Publish pages, notebooks, results and small checkpoints of a finished run, and show its findings in the README."""
+    """Publish pages, notebooks, results and small checkpoints of a finished run, and show its findings in the
+    README."""
     with stopped_in_one_line():
-        from .reports import publishing, runner
+        from .reports.publish import publishing
+        from .reports.run import runner
 
         if models:
             publishing.publish_models(reports, list(runner.series([models]))[-1], to, _say)
@@ -141,38 +191,69 @@ def publish(
 
 @app.command()
 def train(
-    recipe: Annotated[Path | None, typer.Argument(help="YAML file of settings, a mapping from name to value.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(help="YAML file of settings, a mapping from name to value.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and metrics.")] = Path("trainings"),
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as width=128; after the file's.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as width=128; after the file's."),
+    ] = None,
     debug: _Debug = False,
 ):
-    """Train an inpainter, the model of notebook 04; `torchrun -m nbutils train` shares it among devices and machines."""
+    """Train an inpainter, the model of notebook 04; `torchrun -m nbutils train` shares it among devices and
+    machines."""
     with stopped_in_one_line():
-        from .recipes import Recipe
         from .reports import parameters
+        from .training.recipes import Recipe
 
         chosen = (parameters.read_mapping(recipe) if recipe else {}) | parameters.parse_settings(set_ or ())
         _, finished = Recipe(**parameters.merge("recipe", vars(Recipe()), chosen)).fit(out)
     last = finished.metrics[-1]
-    print(f"step {last['step']}: validation loss {last['valid_loss']:.4f}, {last['valid_bits']:.3f} bits per hole variable\n{finished.checkpoint}")
+    print(
+        f"step {last['step']}: validation loss {last['valid_loss']:.4f}, {last['valid_bits']:.3f} bits "
+        f"per hole variable\n{finished.checkpoint}"
+    )
 
 
 @app.command()
 def search(
-    journal: Annotated[Path, typer.Argument(help="File of the trials, made where it is missing; several processes and machines may share it.")],
+    journal: Annotated[
+        Path,
+        typer.Argument(
+            help="File of the trials, made where it is missing; several processes and machines may share it."
+        ),
+    ],
     trials: Annotated[int, typer.Option(help="How many of each loss there shall be in all.")],
     budget: Annotated[int, typer.Option(help="Training examples of a trial.")],
-    losses: Annotated[str, typer.Option(help="One or several, separated by commas.")] = "cross_entropy,emd1,emd2",
-    max_work: Annotated[float, typer.Option(help="Most multiplications of a trial's convolutions, forward; a trial that needs more is cut off.")] = float("inf"),
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting, such as image_size=32; width=[32, 64] is a range.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Trials at a time; as many as there are processor cores if not given.")] = None,
+    losses: Annotated[
+        str, typer.Option(help="One or several, separated by commas.")
+    ] = "cross_entropy,emd1,emd2",
+    max_work: Annotated[
+        float,
+        typer.Option(
+            help=(
+                "Most multiplications of a trial's convolutions, forward; a trial that needs more is cut off."
+            )
+        ),
+    ] = float("inf"),
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A setting, such as image_size=32; width=[32, 64] is a range."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Trials at a time; as many as there are processor cores if not given.")
+    ] = None,
     debug: _Debug = False,
 ):
-    """Search hyper-parameters at random, or go on with a search; what was finished stays, what was killed is taken up."""
+    """Search hyper-parameters at random, or go on with a search; what was finished stays, what was killed is
+    taken up."""
     with stopped_in_one_line():
-        from .recipes import Recipe
         from .reports import parameters
-        from .search import SEARCHED, Search, divided
+        from .training.recipes import Recipe
+        from .training.search import SEARCHED, Search, divided
 
         usual, settings = vars(Recipe()), parameters.parse_settings(set_ or ())
         listed = {name: [usual[name]] for name in SEARCHED if settings.get(name, "").startswith("[")}

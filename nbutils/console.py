@@ -10,7 +10,8 @@ from typer.core import TyperGroup
 
 
 class OneLineErrors(TyperGroup):
-    """Says every error in one line, exit code 2; `--debug`, where a command has it, shows the traceback too."""
+    """Says every error in one line, exit code 2; `--debug`, where a command has it, shows the traceback
+    too."""
 
     def main(self, args=None, **options):
         given = sys.argv[1:] if args is None else list(args)
@@ -19,8 +20,17 @@ class OneLineErrors(TyperGroup):
         except Exception as error:
             if "--debug" in given:
                 traceback.print_exc()
-            usage, known = getattr(error, "format_message", None), isinstance(error, ValueError | OSError)  # of the command line; of what was given
-            said = f"{usage()} See `nbutils --help`." if usage else str(error) if known else f"{type(error).__name__}: {error}; --debug shows where"
+            usage, known = (
+                getattr(error, "format_message", None),
+                isinstance(error, ValueError | OSError),
+            )  # of the command line; of what was given
+            said = (
+                f"{usage()} See `nbutils --help`."
+                if usage
+                else str(error)
+                if known
+                else f"{type(error).__name__}: {error}; --debug shows where"
+            )
             print(f"error: {' '.join(said.split())}", file=sys.stderr)
             code = 2
         sys.exit(code)

@@ -1,4 +1,5 @@
-"""What this machine computes with: its accelerator, or its processor, and whether that has bfloat16 in hardware."""
+"""What this machine computes with: its accelerator, or its processor, and whether that has bfloat16 in
+hardware."""
 
 import os
 
@@ -14,7 +15,8 @@ def default():
 
 
 def resolved(precision):
-    """A precision as it is meant on this machine: "auto" is "bf16-mixed" where bfloat16 is native, "32-true" elsewhere.
+    """A precision as it is meant on this machine: "auto" is "bf16-mixed" where bfloat16 is native, "32-true"
+    elsewhere.
 
     Raises:
         ValueError: none of `PRECISIONS`.
@@ -27,7 +29,8 @@ def resolved(precision):
 
 
 def native_bfloat16(device):
-    """Whether a device multiplies in bfloat16 by instructions of its own; emulated it is up to a hundred times slower than float32."""
+    """Whether a device multiplies in bfloat16 by instructions of its own; emulated it is up to a hundred
+    times slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return _processor_has_bfloat16() and _libraries_use_bfloat16()

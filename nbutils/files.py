@@ -8,10 +8,12 @@ from pathlib import Path
 
 @contextmanager
 def written_whole(path):
-    """Yield a temporary path in the same folder; on success it takes the place of `path`, on failure it is removed.
+    """Yield a temporary path in the same folder; on success it takes the place of `path`, on failure it is
+    removed.
 
     Raises:
-        OSError: naming `path`, where it cannot be written (no space, no permission); what stood there before still does.
+        OSError: naming `path`, where it cannot be written (no space, no permission); what stood there before
+            still does.
     """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -21,7 +23,10 @@ def written_whole(path):
         flush(beside)
         os.replace(beside, path)
     except OSError as error:
-        raise OSError(error.errno, f"{path} could not be written ({error.strerror or error}); what stood there before is unchanged") from error
+        raise OSError(
+            error.errno,
+            f"{path} could not be written ({error.strerror or error}); what stood there before is unchanged",
+        ) from error
     finally:
         beside.unlink(missing_ok=True)
 

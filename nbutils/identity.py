@@ -1,6 +1,6 @@
-"""What a result was computed with: the files of this package that some code imports, directly or by way of others, and what a notebook
-defines itself. Results are kept under it, so that what other code made is never taken for what this code makes, and a change to
-anything else runs nothing again.
+"""What a result was computed with: the files of this package that some code imports, directly or by way of
+others, and what a notebook defines itself. Results are kept under it, so that what other code made is never
+taken for what this code makes, and a change to anything else runs nothing again.
 """
 
 import ast
@@ -14,7 +14,8 @@ _PACKAGE = __package__
 
 
 def of_modules(*names):
-    """A hash of the source of modules of this package, such as "nbutils.training", and of all that they import of it.
+    """A hash of the source of modules of this package, such as "nbutils.training.loop", and of all that they
+    import of it.
 
     Raises:
         ModuleNotFoundError: this package has no such module.
@@ -23,13 +24,15 @@ def of_modules(*names):
 
 
 def of_source(text):
-    """A hash of the source of all modules of this package that a program imports, directly or by way of others."""
+    """A hash of the source of all modules of this package that a program imports, directly or by way of
+    others."""
     return _of_files(_closure(_imported(ast.parse(text), _PACKAGE, False)))
 
 
 def of_class(kind):
-    """A hash of what a class computes: of its module where that is in this package; otherwise of its own functions, those of its bases, and
-    the functions, classes and plain values of its module that they name. Comments and line breaks have no part in it."""
+    """A hash of what a class computes: of its module where that is in this package; otherwise of its own
+    functions, those of its bases, and the functions, classes and plain values of its module that they name.
+    Comments and line breaks have no part in it."""
     if kind.__module__.split(".")[0] == _PACKAGE:
         return of_modules(kind.__module__)
     found = {}
@@ -43,7 +46,9 @@ def of_package():
 
 
 def _of_files(paths):
-    parts = (path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes() for path in sorted(paths))
+    parts = (
+        path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes() for path in sorted(paths)
+    )
     return _hash(b"\0".join(parts))
 
 
@@ -107,7 +112,8 @@ def _base(node, name, is_package):
 
 
 def _note_class(kind, found):
-    """Note what makes up a class and its bases: of this package by the hash of their module, of a library by name, others by their code."""
+    """Note what makes up a class and its bases: of this package by the hash of their module, of a library by
+    name, others by their code."""
     for base in kind.__mro__:
         name = f"{base.__module__}.{base.__qualname__}"
         if base.__module__ != kind.__module__:
@@ -125,8 +131,11 @@ def _of_another(value):
 
 
 def _note(name, value, home, found):
-    """Note a value that code of the module `home` names: functions and classes by what they compute, plain values as they are."""
-    value = getattr(value, "fget", value) if isinstance(value, property) else getattr(value, "__func__", value)
+    """Note a value that code of the module `home` names: functions and classes by what they compute, plain
+    values as they are."""
+    value = (
+        getattr(value, "fget", value) if isinstance(value, property) else getattr(value, "__func__", value)
+    )
     if name in found:
         return
     if isinstance(value, types.FunctionType | type) and value.__module__ != home:
@@ -143,7 +152,9 @@ def _note(name, value, home, found):
 
 def _code(code):
     """What a code object computes, without where it stands."""
-    constants = [_code(part) if isinstance(part, types.CodeType) else _constant(part) for part in code.co_consts]
+    constants = [
+        _code(part) if isinstance(part, types.CodeType) else _constant(part) for part in code.co_consts
+    ]
     return repr((code.co_code, code.co_names, code.co_varnames, code.co_freevars, constants))
 
 

@@ -10,7 +10,11 @@ APPLICATIONS = ("Google Chrome", "Chromium")  # macOS
 
 def find():
     """The path of the browser, or None."""
-    places = [f"{folder}/{name}.app/Contents/MacOS/{name}" for folder in ("/Applications", Path.home() / "Applications") for name in APPLICATIONS]
+    places = [
+        f"{folder}/{name}.app/Contents/MacOS/{name}"
+        for folder in ("/Applications", Path.home() / "Applications")
+        for name in APPLICATIONS
+    ]
     return next(filter(None, map(shutil.which, (*NAMES, *places))), None)
 
 

@@ -1,4 +1,5 @@
-"""Notebooks executed in the process of a test: what kernel and papermill leave behind, without either, in a fraction of the time."""
+"""Notebooks executed in the process of a test: what kernel and papermill leave behind, without either, in a
+fraction of the time."""
 
 import json
 import types
@@ -12,7 +13,7 @@ from IPython.utils.capture import capture_output
 from nbformat.v4 import new_code_cell, new_output
 from traitlets.config import Config
 
-from nbutils.reports import execution
+from nbutils.reports.run import execution
 
 
 class Shell(InteractiveShell):
@@ -28,17 +29,25 @@ def run_cell(shell, cell):
         result = shell.run_cell(cell.source)
     error = result.error_before_exec or result.error_in_exec
     cell.outputs = [new_output("stream", name="stdout", text=captured.stdout)] if captured.stdout else []
-    cell.outputs += [new_output("display_data", data=shown.data, metadata=shown.metadata or {}) for shown in captured.outputs]
+    cell.outputs += [
+        new_output("display_data", data=shown.data, metadata=shown.metadata or {})
+        for shown in captured.outputs
+    ]
     if error:
-        cell.outputs.append(new_output("error", ename=type(error).__name__, evalue=str(error), traceback=shell.traceback))
+        cell.outputs.append(
+            new_output("error", ename=type(error).__name__, evalue=str(error), traceback=shell.traceback)
+        )
     return error
 
 
 def supervise(folder, *_, **__):
-    """What `execution._supervise` does, without a process: writes the executed notebook and gives the reason why it failed."""
+    """What `execution._supervise` does, without a process: writes the executed notebook and gives the reason
+    why it failed."""
     request = json.loads((folder / "request.json").read_text())
     book = nbformat.read(request["notebook"], as_version=4)
-    (place,) = [number for number, cell in enumerate(book.cells) if "parameters" in cell.metadata.get("tags", ())]
+    (place,) = [
+        number for number, cell in enumerate(book.cells) if "parameters" in cell.metadata.get("tags", ())
+    ]
     given = "\n".join(f"{name} = {value!r}" for name, value in request["parameters"].items())
     book.cells.insert(place + 1, new_code_cell(given, metadata={"tags": ["injected-parameters"]}))
     book.metadata["papermill"] = {"parameters": request["parameters"]}
@@ -55,7 +64,11 @@ def supervise(folder, *_, **__):
 
 @contextmanager
 def no_kernels():
-    Shell.instance(config=Config(HistoryManager={"enabled": False}), user_module=types.ModuleType("cells"), colors="nocolor")
+    Shell.instance(
+        config=Config(HistoryManager={"enabled": False}),
+        user_module=types.ModuleType("cells"),
+        colors="nocolor",
+    )
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(execution, "_supervise", supervise)

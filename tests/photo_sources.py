@@ -34,8 +34,16 @@ def write(root, name, content):
 
 def own_folder(root, count=25, **choices):
     for number in range(count):
-        write(root, f"sub/{number:03}.jpg" if number % 2 else f"{number:03}.jpg", picture_bytes(number, **choices))
-    rows = [f'{"sub/" if number % 2 else ""}{number:03}.jpg,"picture {number}, no {text}"' for number in range(count) for text in ("one", "two")]
+        write(
+            root,
+            f"sub/{number:03}.jpg" if number % 2 else f"{number:03}.jpg",
+            picture_bytes(number, **choices),
+        )
+    rows = [
+        f'{"sub/" if number % 2 else ""}{number:03}.jpg,"picture {number}, no {text}"'
+        for number in range(count)
+        for text in ("one", "two")
+    ]
     write(root, "captions.csv", "file,caption\n" + "\n".join(rows))
     return root
 
@@ -45,8 +53,14 @@ def coco_folder(root, train=8, valid=3):
         for number in numbers:
             write(root, f"{split}/{number:03}.jpg", picture_bytes(number))
         images = [{"id": number, "file_name": f"{number:03}.jpg"} for number in numbers]
-        annotations = [{"id": number, "image_id": number, "caption": f"picture {number}"} for number in numbers]
-        write(root, f"annotations/captions_{split}.json", json.dumps({"images": images, "annotations": annotations}))
+        annotations = [
+            {"id": number, "image_id": number, "caption": f"picture {number}"} for number in numbers
+        ]
+        write(
+            root,
+            f"annotations/captions_{split}.json",
+            json.dumps({"images": images, "annotations": annotations}),
+        )
     return root
 
 
@@ -78,14 +92,22 @@ def archive(folder, path, top=""):
 def coco_zips(folder, root):
     """The same pictures and captions as COCO's official zip files."""
     root.mkdir()
-    for name, part in (("train2014", "train2014"), ("val2014", "val2014"), ("annotations_trainval2014", "annotations")):
+    for name, part in (
+        ("train2014", "train2014"),
+        ("val2014", "val2014"),
+        ("annotations_trainval2014", "annotations"),
+    ):
         archive(folder / part, root / f"{name}.zip", top=f"{part}/")
     return root
 
 
 def contents(folder):
     """Every file of a folder, by name."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def nbutils(*arguments):

@@ -7,7 +7,9 @@ from nbutils.data.augmentation import Augmentation
 from nbutils.data.captions import SEPARATOR, Vocabulary
 from nbutils.nade.objective import EncodedPictures, InpaintingTask
 
-WORDS = Vocabulary(("<padding>", "<unknown>", SEPARATOR, "left", "right", "Left", "Right", "leftmost", "a", "b", "c"))
+WORDS = Vocabulary(
+    ("<padding>", "<unknown>", SEPARATOR, "left", "right", "Left", "Right", "leftmost", "a", "b", "c")
+)
 
 
 def batch(captions, seed):
@@ -25,13 +27,36 @@ def test_a_mirrored_picture_has_left_and_right_swapped_in_its_caption():
         text = WORDS.decode(row[:words])
         sentences = {" ".join(text).split(f" {SEPARATOR} ")[0]} | set(" ".join(text).split(f" {SEPARATOR} "))
         # "of" is unknown to this vocabulary, and so is the mirror word of leftmost
-        assert sentences <= ({"a right <unknown> b", "Left c <unknown>"} if is_mirrored else {"a left <unknown> b", "Right c leftmost"})
+        assert sentences <= (
+            {"a right <unknown> b", "Left c <unknown>"}
+            if is_mirrored
+            else {"a left <unknown> b", "Right c leftmost"}
+        )
 
 
 def test_captions_are_joined_in_any_order_and_number():
     _, _, caption, length = batch([["a", "b", "c"]] * 400, 1)
-    seen = {" ".join(WORDS.decode(row[:words])).replace(f" {SEPARATOR} ", "") for row, words in zip(caption, length)}
-    assert seen == {"a", "b", "c", "ab", "ac", "ba", "bc", "ca", "cb", "abc", "acb", "bac", "bca", "cab", "cba"}
+    seen = {
+        " ".join(WORDS.decode(row[:words])).replace(f" {SEPARATOR} ", "")
+        for row, words in zip(caption, length)
+    }
+    assert seen == {
+        "a",
+        "b",
+        "c",
+        "ab",
+        "ac",
+        "ba",
+        "bc",
+        "ca",
+        "cb",
+        "abc",
+        "acb",
+        "bac",
+        "bca",
+        "cab",
+        "cba",
+    }
     assert caption.shape[1] == int(length.max())
 
 
@@ -45,8 +70,14 @@ def test_captions_without_separator_or_words_stay_as_they_are():
 
 def test_the_task_changes_training_pictures_alone_and_says_so():
     splits = sources.load("scenes", image_size=16, num_train=8, num_valid=4)
-    parts = [EncodedPictures(part.images, *splits.vocabulary.encode(part.captions)) for part in (splits.train, splits.valid)]
-    plain, changed = (InpaintingTask(pictures=parts[0], held_out=parts[1], hole_size=8, augment=augment) for augment in (None, Augmentation.of(splits.vocabulary)))
+    parts = [
+        EncodedPictures(part.images, *splits.vocabulary.encode(part.captions))
+        for part in (splits.train, splits.valid)
+    ]
+    plain, changed = (
+        InpaintingTask(pictures=parts[0], held_out=parts[1], hole_size=8, augment=augment)
+        for augment in (None, Augmentation.of(splits.vocabulary))
+    )
     assert (plain.choices["augment"], changed.choices["augment"]) == (False, True)
     images = changed.batch(32, torch.Generator().manual_seed(0))[0]
     known = {tuple(image.flatten().tolist()) for image in splits.train.images}

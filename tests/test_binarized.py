@@ -1,4 +1,5 @@
-"""The static split is the one that papers compare on, to the bit, or it is refused by name; the server is real and on loopback."""
+"""The static split is the one that papers compare on, to the bit, or it is refused by name; the server is
+real and on loopback."""
 
 import hashlib
 import http.server
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from nbutils import digit_models
 from nbutils.data import binarized, digits
-from nbutils.reports import parameters, records
-from nbutils.training import TrainingSettings
+from nbutils.reports import parameters
+from nbutils.reports.run import records
+from nbutils.training import digit_models
+from nbutils.training.loop import TrainingSettings
 
 COUNTS = {"train": 5, "valid": 3, "test": 2}
 
@@ -26,7 +28,10 @@ def bits():
 @pytest.fixture
 def known(monkeypatch):
     """`bits` are taken for the real ones."""
-    digests = {split: hashlib.blake2b(np.packbits(rows, axis=1).tobytes(), digest_size=16).hexdigest() for split, rows in bits().items()}
+    digests = {
+        split: hashlib.blake2b(np.packbits(rows, axis=1).tobytes(), digest_size=16).hexdigest()
+        for split, rows in bits().items()
+    }
     monkeypatch.setattr(binarized, "DIGESTS", digests)
 
 
@@ -51,9 +56,15 @@ def test_the_bits_come_back_as_they_were_packed(known, tmp_path):
 
 
 def test_other_files_and_other_bits_are_refused(known, tmp_path):
-    assert "train is float64 (2, 98); expected uint8" in refusal(write(tmp_path / "floats.npz", train=np.zeros((2, 98))))
-    assert "test is uint8 (2, 97); expected uint8 (N, 98)" in refusal(write(tmp_path / "short.npz", test=np.zeros((2, 97), np.uint8)))
-    assert "expected arrays train, valid and test" in refusal(write(tmp_path / "objects.npz", test=np.array([None, {}])))
+    assert "train is float64 (2, 98); expected uint8" in refusal(
+        write(tmp_path / "floats.npz", train=np.zeros((2, 98)))
+    )
+    assert "test is uint8 (2, 97); expected uint8 (N, 98)" in refusal(
+        write(tmp_path / "short.npz", test=np.zeros((2, 97), np.uint8))
+    )
+    assert "expected arrays train, valid and test" in refusal(
+        write(tmp_path / "objects.npz", test=np.array([None, {}]))
+    )
     np.savez(tmp_path / "two.npz", train=np.zeros((2, 98), np.uint8))
     (tmp_path / "broken.npz").write_bytes((tmp_path / "two.npz").read_bytes()[:40])
     for name in ("two.npz", "broken.npz", "none.npz"):
@@ -79,7 +90,13 @@ def test_the_split_is_loaded_as_pictures_without_labels(known, tmp_path, monkeyp
 def test_a_classifier_refuses_digits_without_labels(known, tmp_path, monkeypatch):
     monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
     write(tmp_path / binarized.NAME)
-    job = digit_models.Job(name="reader", model="classifier", config={"cell": "gru", "hidden_size": 2}, data={"source": "binarized"}, settings=TrainingSettings(steps=1))
+    job = digit_models.Job(
+        name="reader",
+        model="classifier",
+        config={"cell": "gru", "hidden_size": 2},
+        data={"source": "binarized"},
+        settings=TrainingSettings(steps=1),
+    )
     with pytest.raises(ValueError, match="digit_data: 'binarized' has no labels, which reader is to learn"):
         digit_models.fit(job, tmp_path / "checkpoints")
 
@@ -87,7 +104,7 @@ def test_a_classifier_refuses_digits_without_labels(known, tmp_path, monkeypatch
 def test_a_report_depends_on_the_file_of_the_bits(known, tmp_path, monkeypatch):
     monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
     path, notebook = write(tmp_path / binarized.NAME), parameters.NOTEBOOKS / "01_data_and_captions.ipynb"
-    parameters.check(digit_data="binarized")
+    parameters.check({"digit_data": "binarized"})
 
     def key():
         return records.cache_key(notebook, {"digit_data": "binarized"}, [])
@@ -106,10 +123,16 @@ def served(tmp_path, monkeypatch, known):
     folder = tmp_path / "served"
     folder.mkdir()
     for split, rows in bits().items():
-        (folder / f"binarized_mnist_{split}.amat").write_text("".join(" ".join(map(str, row)) + "\n" for row in rows.tolist()))
+        (folder / f"binarized_mnist_{split}.amat").write_text(
+            "".join(" ".join(map(str, row)) + "\n" for row in rows.tolist())
+        )
     handler = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: handler(*a, directory=str(folder))) as running:
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()  # looks for an end that often
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), lambda *a: handler(*a, directory=str(folder))
+    ) as running:
+        threading.Thread(
+            target=running.serve_forever, args=(0.01,), daemon=True
+        ).start()  # looks for an end that often
         yield folder, f"http://127.0.0.1:{running.server_port}/"
         running.shutdown()
 
@@ -129,7 +152,13 @@ def test_what_was_had_before_a_download_broke_off_is_not_asked_for_again(served,
     last = folder / "binarized_mnist_test.amat"
     content = last.read_bytes()
     last.unlink()
-    with pytest.raises(digits.DigitsError, match=r"binarized_mnist_test.amat is not to be had: .*404.*set NBUTILS_DATA to a folder that holds binarized_mnist.npz"):
+    with pytest.raises(
+        digits.DigitsError,
+        match=(
+            r"binarized_mnist_test.amat is not to be had: .*404.*set NBUTILS_DATA to a folder that holds "
+            r"binarized_mnist.npz"
+        ),
+    ):
         binarized.find(address)
     last.write_bytes(content)
     for split in ("train", "valid"):

@@ -16,13 +16,21 @@ WIDTHS = {"light": (390, 768, 1440), "dark": (1440, 768, 390)}  # axe-core sees 
 
 
 def faults_of(browser, paths, scheme):
-    """What a browser and axe-core have against pages in a colour scheme: network requests, messages, horizontal scrolling at any
-    of the widths, violations of WCAG 2.2 AA."""
+    """What a browser and axe-core have against pages in a colour scheme: network requests, messages,
+    horizontal scrolling at any of the widths, violations of WCAG 2.2 AA."""
     assert AXE.is_file(), f"{AXE} is missing; run the tests by `make test`, or `make browser` once"
     context = browser.new_context(color_scheme=scheme)
     page, faults = context.new_page(), []
-    page.on("request", lambda request: faults.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
-    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    page.on(
+        "request",
+        lambda request: (
+            faults.append(request.url) if not request.url.startswith(("file:", "data:")) else None
+        ),
+    )
+    page.on(
+        "console",
+        lambda message: faults.append(message.text) if message.type in ("error", "warning") else None,
+    )
     page.on("pageerror", lambda error: faults.append(str(error)))
     for path in paths:
         page.goto(path.as_uri())
@@ -32,14 +40,17 @@ def faults_of(browser, paths, scheme):
                 faults.append(f"{path.name} scrolls sideways at {width}")
         page.evaluate(AXE.read_text())
         found = page.evaluate("rules => axe.run({runOnly: {type: 'tag', values: rules}})", RULES)
-        faults += [f"{path.name}: {fault['id']}: {fault['nodes'][0]['html'][:200]} ({len(fault['nodes'])})" for fault in found["violations"]]
+        faults += [
+            f"{path.name}: {fault['id']}: {fault['nodes'][0]['html'][:200]} ({len(fault['nodes'])})"
+            for fault in found["violations"]
+        ]
     context.close()
     return faults
 
 
 @pytest.mark.parametrize("scheme", WIDTHS)
 def test_the_index_and_a_page_have_no_faults(browser, smoke, scheme):
-    assert faults_of(browser, [smoke / "index.html", smoke / "09_mnist_pixel_prediction.html"], scheme) == []
+    assert faults_of(browser, [smoke / "index.html", smoke / "11_pixel_prediction.html"], scheme) == []
 
 
 @pytest.mark.slow
@@ -50,9 +61,20 @@ def test_no_page_has_faults(browser, smoke, scheme):
 
 def test_the_checks_find_what_is_wrong_with_a_page(browser, tmp_path):
     bad = tmp_path / "bad.html"
-    bad.write_text("<html><body><img src='https://example.invalid/a.png'><p style='color:#aaa;width:2000px'>pale</p><script>undefined_thing()</script></body></html>")
+    bad.write_text(
+        "<html><body><img src='https://example.invalid/a.png'><p "
+        "style='color:#aaa;width:2000px'>pale</p><script>undefined_thing()</script></body></html>"
+    )
     faults = "\n".join(faults_of(browser, [bad], "light"))
-    for fault in ("example.invalid", "undefined_thing", "scrolls sideways at 390", "scrolls sideways at 1440", "image-alt", "color-contrast", "html-has-lang"):
+    for fault in (
+        "example.invalid",
+        "undefined_thing",
+        "scrolls sideways at 390",
+        "scrolls sideways at 1440",
+        "image-alt",
+        "color-contrast",
+        "html-has-lang",
+    ):
         assert fault in faults
 
 
@@ -64,7 +86,12 @@ def test_animations_pause_play_and_are_looked_through_by_mouse_and_by_keyboard(b
     page = browser.new_page()
     page.goto((smoke / "05_sampling_orderings.html").as_uri())
     figure = page.locator("figure:has(button.pause)").first
-    button, slider, moving, still = figure.locator("button.pause"), figure.get_by_label("Frame"), figure.locator("img.moving").first, figure.locator(".strip").first
+    button, slider, moving, still = (
+        figure.locator("button.pause"),
+        figure.get_by_label("Frame"),
+        figure.locator("img.moving").first,
+        figure.locator(".strip").first,
+    )
     assert moving.is_visible()
     assert not still.is_visible()
     button.focus()
@@ -133,7 +160,14 @@ def test_code_is_copied_by_mouse_and_by_keyboard(browser, smoke):
 @pytest.mark.slow
 def test_notebooks_run_directly_with_papermill_and_nbconvert_from_their_folder(tmp_path):
     parameters = ["-p", "num_train", "60", "-p", "num_valid", "16", "-p", "reports", str(tmp_path)]
-    command = [sys.executable, "-m", "papermill", "01_data_and_captions.ipynb", str(tmp_path / "a.ipynb"), *parameters]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "01_data_and_captions.ipynb",
+        str(tmp_path / "a.ipynb"),
+        *parameters,
+    ]
     assert subprocess.run(command, cwd=NOTEBOOKS, capture_output=True).returncode == 0
     copy = tmp_path / "notebooks" / "02_model.ipynb"
     copy.parent.mkdir()

@@ -14,7 +14,8 @@ import nbformat
 import psutil
 import pytest
 
-from nbutils.reports import parameters, runner, sweep, workers
+from nbutils.reports import parameters
+from nbutils.reports.run import runner, sweep, workers
 
 pytestmark = pytest.mark.slow
 
@@ -39,9 +40,18 @@ total = sum((Path(reports) / first["checkpoint"]).read_bytes())
 
 
 def write_notebook(folder, name, parameters, code, needs=()):
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {name}\n\nA test."), nbformat.v4.new_code_cell(parameters), nbformat.v4.new_code_cell(code)])
+    book = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell(f"# {name}\n\nA test."),
+            nbformat.v4.new_code_cell(parameters),
+            nbformat.v4.new_code_cell(code),
+        ]
+    )
     book.cells[1].metadata["tags"] = ["parameters"]
-    book.metadata |= {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}, "nbutils": {"needs": list(needs)}}
+    book.metadata |= {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "nbutils": {"needs": list(needs)},
+    }
     folder.mkdir(exist_ok=True)
     nbformat.write(book, folder / f"{name}.ipynb")
     return folder / f"{name}.ipynb"
@@ -50,8 +60,18 @@ def write_notebook(folder, name, parameters, code, needs=()):
 @pytest.fixture
 def notebooks(tmp_path, monkeypatch):
     monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path / "books")
-    first = write_notebook(tmp_path / "books", "first", f'x = 1\nseconds = 0.5\nlog = "{tmp_path / "log.txt"}"\nreports = "../reports"', FIRST)
-    return {"first": first, "second": write_notebook(tmp_path / "books", "second", 'x = 1\ny = 0\nreports = "../reports"', SECOND, ["first"])}
+    first = write_notebook(
+        tmp_path / "books",
+        "first",
+        f'x = 1\nseconds = 0.5\nlog = "{tmp_path / "log.txt"}"\nreports = "../reports"',
+        FIRST,
+    )
+    return {
+        "first": first,
+        "second": write_notebook(
+            tmp_path / "books", "second", 'x = 1\ny = 0\nreports = "../reports"', SECOND, ["first"]
+        ),
+    }
 
 
 @pytest.fixture
@@ -62,16 +82,45 @@ def cluster(tmp_path):
 
     def start(*arguments, **environment):
         with open(tmp_path / f"dask{len(started)}.txt", "w") as said:
-            started.append(subprocess.Popen([dask, *map(str, arguments)], stdout=said, stderr=said, env=os.environ | environment, cwd=tmp_path))
+            started.append(
+                subprocess.Popen(
+                    [dask, *map(str, arguments)],
+                    stdout=said,
+                    stderr=said,
+                    env=os.environ | environment,
+                    cwd=tmp_path,
+                )
+            )
         return started[-1]
 
-    start("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", tmp_path / "scheduler.json")
+    start(
+        "scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        0,
+        "--no-dashboard",
+        "--scheduler-file",
+        tmp_path / "scheduler.json",
+    )
     while not (tmp_path / "scheduler.json").is_file():
         time.sleep(0.1)
 
     def worker(name, *options):
         where = tmp_path / f"disk of {name}"
-        return start("worker", "--scheduler-file", tmp_path / "scheduler.json", "--nthreads", 1, "--no-nanny", "--no-dashboard", "--local-directory", where, *options, WORKER=name)
+        return start(
+            "worker",
+            "--scheduler-file",
+            tmp_path / "scheduler.json",
+            "--nthreads",
+            1,
+            "--no-nanny",
+            "--no-dashboard",
+            "--local-directory",
+            where,
+            *options,
+            WORKER=name,
+        )
 
     worker.address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
     yield worker
@@ -84,7 +133,11 @@ def run(notebooks, name, grid, out, settings=None, **places):
     books = {key: path for key, path in notebooks.items() if key in ("first", name)}
     said = []
     found = sweep.run(books, name, {}, settings or {}, grid, out, report=said.append, **places)
-    results = {cell: json.loads((out / cell / f"{name}.json").read_text()) for cell, outcome in found.items() if outcome.status == "done"}
+    results = {
+        cell: json.loads((out / cell / f"{name}.json").read_text())
+        for cell, outcome in found.items()
+        if outcome.status == "done"
+    }
     return results, said
 
 
@@ -102,11 +155,17 @@ def test_a_sweep_on_two_workers_has_the_results_of_the_same_sweep_here(notebooks
     assert sorted(x for x, *_ in log(notebooks)) == [1, 2, 3]  # what two cells need is run once
     assert {name for _, name, *_ in log(notebooks)} == {"a", "b"}
     here, _ = run(notebooks, "second", grid, tmp_path / "here", jobs=2)
-    assert there == here == {f"x={x},y={y}": {"sum": 1000 * x + y, "findings": []} for x in grid["x"] for y in grid["y"]}
+    assert (
+        there
+        == here
+        == {f"x={x},y={y}": {"sum": 1000 * x + y, "findings": []} for x in grid["x"] for y in grid["y"]}
+    )
     assert (tmp_path / "there" / "index.html").read_text().count('href="x=') == 6
     for cell in here:
         assert (tmp_path / "there" / cell / "second.html").is_file()
-        assert (tmp_path / "there" / cell / "checkpoints" / "a.safetensors").read_bytes() == (tmp_path / "here" / cell / "checkpoints" / "a.safetensors").read_bytes()
+        assert (tmp_path / "there" / cell / "checkpoints" / "a.safetensors").read_bytes() == (
+            tmp_path / "here" / cell / "checkpoints" / "a.safetensors"
+        ).read_bytes()
     assert not list(tmp_path.glob("disk of */nbutils-*"))  # nothing is left on the workers
     _, said = run(notebooks, "second", grid, tmp_path / "there", scheduler=cluster.address)
     assert all("nothing changed" in line for line in said)
@@ -117,7 +176,11 @@ def test_a_worker_killed_in_the_middle_loses_nothing(notebooks, cluster, tmp_pat
     killed = []
 
     def kill():
-        while not any(name == "doomed" for _, name, *_ in log(notebooks)) if (tmp_path / "log.txt").exists() else True:
+        while (
+            not any(name == "doomed" for _, name, *_ in log(notebooks))
+            if (tmp_path / "log.txt").exists()
+            else True
+        ):
             time.sleep(0.05)
         time.sleep(1.5)  # its next notebook has begun
         killed.append([process.pid for process in psutil.Process(doomed.pid).children(recursive=True)])
@@ -133,7 +196,11 @@ def test_a_worker_killed_in_the_middle_loses_nothing(notebooks, cluster, tmp_pat
     runs = [x for x, *_ in log(notebooks)]
     assert set(runs) == set(grid["x"])
     assert len(runs) <= len(grid["x"]) + 1  # one may have come to its end and been lost on the way
-    assert not [pid for pid in killed[0] if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    assert not [
+        pid
+        for pid in killed[0]
+        if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    ]
 
 
 def test_a_worker_that_joins_late_takes_its_share(notebooks, cluster, tmp_path):
@@ -146,7 +213,14 @@ def test_a_worker_that_joins_late_takes_its_share(notebooks, cluster, tmp_path):
 
     thread = threading.Thread(target=join)
     thread.start()
-    there, _ = run(notebooks, "first", {"x": list(range(1, 8))}, tmp_path / "there", {"seconds": 1.0}, scheduler=cluster.address)
+    there, _ = run(
+        notebooks,
+        "first",
+        {"x": list(range(1, 8))},
+        tmp_path / "there",
+        {"seconds": 1.0},
+        scheduler=cluster.address,
+    )
     thread.join()
     assert len(there) == 7
     assert {name for _, name, *_ in log(notebooks)} == {"early", "late"}
@@ -154,16 +228,41 @@ def test_a_worker_that_joins_late_takes_its_share(notebooks, cluster, tmp_path):
 
 def test_a_resource_limits_how_many_run_at_a_time(notebooks, cluster, tmp_path):
     cluster("wide", "--nthreads", 4, "--resources", "GPU=1")
-    run(notebooks, "first", {"x": [1, 2, 3]}, tmp_path / "there", scheduler=cluster.address, resources={"GPU": 1})
+    run(
+        notebooks,
+        "first",
+        {"x": [1, 2, 3]},
+        tmp_path / "there",
+        scheduler=cluster.address,
+        resources={"GPU": 1},
+    )
     times = sorted((began, ended) for _, _, began, ended in log(notebooks))
     assert all(ended < began for (_, ended), (began, _) in pairwise(times))
 
 
 def test_ctrl_c_ends_the_notebooks_on_the_workers(cluster, tmp_path):
     worker = cluster("a")
-    command = [sys.executable, "-m", "nbutils", "sweep", "01", "--profile", "smoke", "--grid", "seed=0,1,2", "--scheduler", cluster.address, "--out", str(tmp_path / "there")]
+    command = [
+        sys.executable,
+        "-m",
+        "nbutils",
+        "sweep",
+        "01",
+        "--profile",
+        "smoke",
+        "--grid",
+        "seed=0,1,2",
+        "--scheduler",
+        cluster.address,
+        "--out",
+        str(tmp_path / "there"),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while not [child for child in psutil.Process(worker.pid).children(recursive=True) if "ipykernel" in " ".join(child.cmdline())]:
+    while not [
+        child
+        for child in psutil.Process(worker.pid).children(recursive=True)
+        if "ipykernel" in " ".join(child.cmdline())
+    ]:
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
@@ -187,9 +286,20 @@ def test_no_scheduler_and_other_code_are_refused(notebooks, tmp_path):
 def test_notebooks_run_side_by_side_into_one_folder(notebooks, tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for number in range(2, 5):
-        notebooks[f"copy{number}"] = write_notebook(tmp_path / "books", f"copy{number}", notebooks_parameters(number, tmp_path), FIRST.replace("first.json", f"copy{number}.json"))
+        notebooks[f"copy{number}"] = write_notebook(
+            tmp_path / "books",
+            f"copy{number}",
+            notebooks_parameters(number, tmp_path),
+            FIRST.replace("first.json", f"copy{number}.json"),
+        )
     books = {name: path for name, path in notebooks.items() if name != "second"}
-    outcomes = runner.run(books, {name: {"reports": "../reports"} for name in books}, tmp_path / "reports", jobs=2, report=lambda line: None)
+    outcomes = runner.run(
+        books,
+        {name: {"reports": "../reports"} for name in books},
+        tmp_path / "reports",
+        jobs=2,
+        report=lambda line: None,
+    )
     assert [outcome.status for outcome in outcomes] == ["done"] * 4
     times = sorted((began, ended) for _, _, began, ended in log(notebooks))
     assert {name for _, name, *_ in log(notebooks)} == {"1"}  # thread of each

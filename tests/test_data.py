@@ -55,18 +55,29 @@ def test_the_colour_of_an_object_is_read_wherever_its_caption_lets_it_stand():
     for index in range(8):
         scene = scenes.describe(index)
         first, thing = scene.main_object, scene.objects[scene.main_object]
-        moved = replace(thing, colour="red" if thing.colour != "red" else "blue", x=1 - thing.x, y=0.79 - thing.radius, radius=0.95 * thing.radius)
+        moved = replace(
+            thing,
+            colour="red" if thing.colour != "red" else "blue",
+            x=1 - thing.x,
+            y=0.79 - thing.radius,
+            radius=0.95 * thing.radius,
+        )
         objects = tuple(moved if number == first else other for number, other in enumerate(scene.objects))
-        picture = np.where(hole, scenes.render(replace(scene, objects=objects), 32)[0], scenes.draw(index, 0, 32))
+        picture = np.where(
+            hole, scenes.render(replace(scene, objects=objects), 32)[0], scenes.draw(index, 0, 32)
+        )
         assert painted_colours.painted_colour(scene, first, picture, hole) == moved.colour
         assert painted_colours.matches([index], 0, [picture, picture], hole) == [False]
         assert painted_colours.matches([index], 0, [scenes.draw(index, 0, 32)], hole) == [True]
 
 
 def test_the_noise_is_what_the_floor_says():
-    """Chi-square of 40,000 noisy values of one clean level against the distribution whose entropy is stated."""
+    """Chi-square of 40,000 noisy values of one clean level against the distribution whose entropy is
+    stated."""
     clean = np.full((40000,), 100.3)
-    noisy = np.clip(np.rint(clean + scenes.NOISE_SD * np.random.default_rng(0).standard_normal(40000)), 0, 255)
+    noisy = np.clip(
+        np.rint(clean + scenes.NOISE_SD * np.random.default_rng(0).standard_normal(40000)), 0, 255
+    )
     p = np.diff(stats.norm.cdf(np.arange(85, 117) - 0.5, 100.3, scenes.NOISE_SD))
     counts = np.bincount(noisy.astype(int), minlength=256)[85:116]
     assert stats.chisquare(counts, p / p.sum() * counts.sum()).pvalue > 0.001
@@ -87,7 +98,16 @@ def test_captions_make_a_round_trip_and_rare_words_become_unknown():
     assert vocabulary.words[:2] == (captions.PADDING, captions.UNKNOWN)
     assert "zebra" not in vocabulary.words
     numbers, lengths = vocabulary.encode([texts[0], texts[-1], ()])
-    assert vocabulary.decode(numbers[0]) == ["A", "red", "ball", ".", captions.SEPARATOR, "It's", "Tom's", "!"]
+    assert vocabulary.decode(numbers[0]) == [
+        "A",
+        "red",
+        "ball",
+        ".",
+        captions.SEPARATOR,
+        "It's",
+        "Tom's",
+        "!",
+    ]
     assert vocabulary.decode(numbers[1]) == ["A", captions.UNKNOWN]
     assert lengths.tolist() == [8, 2, 0]
     assert (numbers[2] == 0).all()
@@ -111,14 +131,19 @@ def coco_folder(root):
         for name in names:
             picture(root / split / f"{name}.jpg")
         images = [{"id": i, "file_name": f"{name}.jpg"} for i, name in enumerate(names)]
-        content = {"images": images, "annotations": [{"id": 9, "image_id": i, "caption": f"a {name}"} for i, name in enumerate(names)]}
+        content = {
+            "images": images,
+            "annotations": [{"id": 9, "image_id": i, "caption": f"a {name}"} for i, name in enumerate(names)],
+        }
         (root / "annotations" / f"captions_{split}.json").write_text(json.dumps(content))
     return root
 
 
 def test_the_three_layouts_are_read(tmp_path):
     root = coco_folder(tmp_path / "both")
-    (root / "dict_key_imgID_value_caps_train_and_valid.pkl").write_bytes(pickle.dumps({"a": ["from the pickle"], "c": ["x"]}, protocol=2))
+    (root / "dict_key_imgID_value_caps_train_and_valid.pkl").write_bytes(
+        pickle.dumps({"a": ["from the pickle"], "c": ["x"]}, protocol=2)
+    )
     assert [c for _, c in photos.read_folder(root)["train"]] == [("a a",), ("a b",)]  # COCO goes first
     for path in (root / "annotations").iterdir():
         path.unlink()
@@ -127,7 +152,9 @@ def test_the_three_layouts_are_read(tmp_path):
     own = tmp_path / "own"
     for i in range(12):
         picture(own / f"{i:02}.png")
-    (own / "captions.csv").write_text("file,caption\n" + "".join(f'{i:02}.png,"one, {i}"\n{i:02}.png,two\n' for i in range(12)))
+    (own / "captions.csv").write_text(
+        "file,caption\n" + "".join(f'{i:02}.png,"one, {i}"\n{i:02}.png,two\n' for i in range(12))
+    )
     splits = photos.read_folder(own)
     assert [len(splits[s]) for s in photos.SPLITS] == [11, 1]
     assert splits["valid"] == [(own / "10.png", ("one, 10", "two"))]
@@ -151,7 +178,9 @@ def test_the_crop_is_central_and_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by 90 degrees
     image.save(tmp_path / "p.png", exif=exif)
-    assert photos.read_picture(tmp_path / "p.png", 8).min() > 230  # the white middle, but for the ringing of the filter
+    assert (
+        photos.read_picture(tmp_path / "p.png", 8).min() > 230
+    )  # the white middle, but for the ringing of the filter
 
 
 def hostile_pickle():
@@ -172,9 +201,17 @@ def hostile_pickle():
         ("captions.json", b'{"a.png": "x", "b.png": "y"}', "name a.png, which is not in"),
         ("captions.csv", b"name,text\n", "expected file and caption"),
         ("captions.csv", b"file,caption\nx.png\n", "line 2"),
-        ("dict_key_imgID_value_caps_train_and_valid.pkl", hostile_pickle(), "refused, the pickle asks for (posix|nt).system"),
+        (
+            "dict_key_imgID_value_caps_train_and_valid.pkl",
+            hostile_pickle(),
+            "refused, the pickle asks for (posix|nt).system",
+        ),
         ("dict_key_imgID_value_caps_train_and_valid.pkl", b"no pickle", "not a readable pickle"),
-        ("dict_key_imgID_value_caps_train_and_valid.pkl", pickle.dumps({"a": 1}), "expected a dict from file name"),
+        (
+            "dict_key_imgID_value_caps_train_and_valid.pkl",
+            pickle.dumps({"a": 1}),
+            "expected a dict from file name",
+        ),
         ("notes.txt", b"", "no captions found"),
     ],
 )
@@ -202,7 +239,10 @@ def test_sources_are_split_and_the_vocabulary_is_of_the_training_captions(tmp_pa
     assert torch.equal(splits.train.images[4], torch.from_numpy(scenes.draw(4, 2, 16)))
     coco_folder(tmp_path / "photos64")
     monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
-    with pytest.raises(photos.PhotosError, match=r"1 pictures are held out; reports need 3 pictures held out, .*: 31 pictures"):
+    with pytest.raises(
+        photos.PhotosError,
+        match=r"1 pictures are held out; reports need 3 pictures held out, .*: 31 pictures",
+    ):
         sources.load("photos", image_size=16, num_train=5, num_valid=5)
     splits = sources.load("photos", image_size=16, num_train=5, num_valid=1)
     assert (len(splits.train), len(splits.valid), len(splits.vocabulary)) == (2, 1, 2)

@@ -1,26 +1,32 @@
-"""Models stay on the device where they are. Where there is no accelerator, `meta` stands in for one: its tensors have no values,
-so whatever would wait for one raises. Whether a GPU computes the same is a test that needs one."""
+"""Models stay on the device where they are. Where there is no accelerator, `meta` stands in for one: its
+tensors have no values, so whatever would wait for one raises. Whether a GPU computes the same is a test that
+needs one."""
 
 import pytest
 import torch
 from test_incremental import random_case, seeded
 from test_pixel_models import predictor
 
-from nbutils.nade import engines, likelihood, sampling, schedules
-from nbutils.pixelrnn import inpainting
+from nbutils.nade import likelihood, sampling, schedules
+from nbutils.nade.fast import engines
+from nbutils.pixelrnn import filling
 
 META = torch.device("meta")
 
 
 def case_on(device):
     """A model with captions on a device, and pictures as a group of them is filled in."""
-    model, image, known, caption, length = next(case for case in map(random_case, range(100)) if case[3] is not None and case[1].shape[0] == 3)
+    model, image, known, caption, length = next(
+        case for case in map(random_case, range(100)) if case[3] is not None and case[1].shape[0] == 3
+    )
     return model.to(device), image.to(device), known, caption.to(device), length.to(device)
 
 
 def run_on_meta():
     model, image, known, caption, length = case_on(META)
-    return sampling._Run(model, image, known, caption, length, "incremental", 1.0, "noise", torch.tensor(5), 0, None)
+    return sampling._Run(
+        model, image, known, caption, length, "incremental", 1.0, "noise", torch.tensor(5), 0, None
+    )
 
 
 def test_a_device_is_waited_for_in_no_turn_of_an_order():
@@ -38,7 +44,9 @@ def test_a_device_is_waited_for_in_no_turn_of_a_likelihood():
     model, image, known, caption, length = case_on(META)
     hole = ~known.flatten(1)
     group = likelihood._Group(model, image, hole, caption, length, "incremental")
-    nats, rank = group.in_order(torch.arange(hole.shape[1]).expand_as(hole), torch.zeros(3, dtype=torch.long), 1)
+    nats, rank = group.in_order(
+        torch.arange(hole.shape[1]).expand_as(hole), torch.zeros(3, dtype=torch.long), 1
+    )
     assert nats.device == META
     assert rank.device.type == "cpu"
 
@@ -54,7 +62,7 @@ def test_a_greedy_order_waits_for_nothing_but_the_choice():
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_no_pixel_that_is_sampled_waits_for_a_device(cell):
     model, pixels = predictor(cell=cell, num_layers=2).to(META), torch.zeros(3, 20, device=META).double()
-    result = inpainting.sample_next(model, pixels, 5, 10, num_samples=2, generator=seeded())
+    result = filling.sample_next(model, pixels, 5, 10, num_samples=2, generator=seeded())
     assert result.values.device == META
     assert result.values.shape == (2, 3, 10)
 
@@ -72,12 +80,19 @@ def test_a_pass_that_needs_a_value_is_noticed():
 def test_a_gpu_gives_what_the_cpu_gives_on_the_device_of_the_pictures(strategy):
     model, image, known, caption, length = case_on("cpu")
     there = case_on("cuda")[0].double()
-    here = sampling.inpaint(model.double(), image, known, caption, length, strategy=strategy, num_steps=5, generator=seeded())
-    away = sampling.inpaint(there, image, known, caption, length, strategy=strategy, num_steps=5, generator=seeded())
+    here = sampling.inpaint(
+        model.double(), image, known, caption, length, strategy=strategy, num_steps=5, generator=seeded()
+    )
+    away = sampling.inpaint(
+        there, image, known, caption, length, strategy=strategy, num_steps=5, generator=seeded()
+    )
     assert away.image.device.type == "cpu"
     assert torch.equal(here.image, away.image)
     for ordering in likelihood.ORDERINGS:
-        nats = [likelihood.hole_nll(m, image, known, caption, length, ordering=ordering, generator=seeded()) for m in (model, there)]
+        nats = [
+            likelihood.hole_nll(m, image, known, caption, length, ordering=ordering, generator=seeded())
+            for m in (model, there)
+        ]
         assert nats[1].device.type == "cpu"
         assert torch.allclose(*nats)
 
@@ -89,10 +104,16 @@ def test_a_gpu_fills_in_pixels_as_the_cpu_does(cell):
     pixels = (torch.rand(3, 20, generator=seeded()) > 0.5).double()
     known = torch.ones_like(pixels, dtype=torch.bool)
     known[:, 7:10] = False
-    after = [inpainting.sample_next(model, pixels, 5, 10, num_samples=2, generator=seeded()).values for model in models]
-    around = [inpainting.sample_around(model, pixels, known, num_particles=4, generator=seeded()).pixels for model in models]
-    nlls = [inpainting.filling_nlls(model, pixels, torch.tensor([[3, 8]] * 3)) for model in models]
-    best = [inpainting.most_probable(model, pixels[0], torch.tensor([3, 8])).filling for model in models]
+    after = [
+        filling.sample_next(model, pixels, 5, 10, num_samples=2, generator=seeded()).values
+        for model in models
+    ]
+    around = [
+        filling.sample_around(model, pixels, known, num_particles=4, generator=seeded()).pixels
+        for model in models
+    ]
+    nlls = [filling.filling_nlls(model, pixels, torch.tensor([[3, 8]] * 3)) for model in models]
+    best = [filling.most_probable(model, pixels[0], torch.tensor([3, 8])).filling for model in models]
     for here, there in (after, around, nlls, best):
         assert there.device.type == "cpu"
         assert torch.allclose(here, there)

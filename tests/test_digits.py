@@ -17,15 +17,23 @@ from nbutils.data import checking, digits
 
 
 def idx(array, kind=8):
-    return bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
+    return (
+        bytes([0, 0, kind, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.astype(np.uint8).tobytes()
+    )
 
 
 def write_mnist(folder, train=24, test=6, side=5):
     folder.mkdir(parents=True, exist_ok=True)
     numbers = np.random.default_rng(0)
     for prefix, count in (("train", train), ("t10k", test)):
-        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(idx(numbers.integers(0, 256, (count, side, side))))
-        (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(numbers.integers(0, 10, count))))
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(
+            idx(numbers.integers(0, 256, (count, side, side)))
+        )
+        (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(
+            gzip.compress(idx(numbers.integers(0, 10, count)))
+        )
     return folder
 
 
@@ -87,7 +95,12 @@ def test_a_folder_of_idx_files_is_split_with_one_in_twelve_to_select_by(tmp_path
 def other_names(folder, kind):
     """The digits of `write_mnist` as other programs leave them."""
     made = write_mnist(folder / "made")
-    arrays = dict(zip(("x_train", "y_train", "x_test", "y_test"), [array for part in digits.read_mnist(made) for array in part]))
+    arrays = dict(
+        zip(
+            ("x_train", "y_train", "x_test", "y_test"),
+            [array for part in digits.read_mnist(made) for array in part],
+        )
+    )
     there = folder / kind
     if kind == "keras":
         there.mkdir()
@@ -96,7 +109,9 @@ def other_names(folder, kind):
     target = there / ("MNIST/raw" if kind == "torchvision" else "")
     target.mkdir(parents=True)
     for path in made.iterdir():
-        (target / (path.name.replace("-idx", ".idx") if kind == "7-zip" else path.name)).write_bytes(path.read_bytes())
+        (target / (path.name.replace("-idx", ".idx") if kind == "7-zip" else path.name)).write_bytes(
+            path.read_bytes()
+        )
     return there, arrays
 
 
@@ -109,7 +124,9 @@ def test_digits_are_read_as_other_programs_leave_them(tmp_path, kind, monkeypatc
         summary, faults = checking.check(place, 1)
         assert not faults
         assert f"digits of {place.name}, which are not MNIST by their checksums: 24 to train on" in summary
-    assert digits.load(str(folder), image_size=5).description.startswith(f"Digits of {folder.name}, which are not MNIST by their checksums: 22 to train on")
+    assert digits.load(str(folder), image_size=5).description.startswith(
+        f"Digits of {folder.name}, which are not MNIST by their checksums: 22 to train on"
+    )
     sums = tuple(hashlib.md5(idx(array)).hexdigest() for array in arrays.values())
     monkeypatch.setattr(digits, "_CONTENTS", sums)
     assert digits.load(str(folder), image_size=5).description.startswith("MNIST: 22 to train on")
@@ -125,7 +142,10 @@ def test_digits_are_read_as_other_programs_leave_them(tmp_path, kind, monkeypatc
 )
 def test_an_npz_of_other_arrays_is_named(tmp_path, change, complaint):
     folder, arrays = other_names(tmp_path, "keras")
-    np.savez(folder / "mnist.npz", **{name: array for name, array in (arrays | change).items() if array is not None})
+    np.savez(
+        folder / "mnist.npz",
+        **{name: array for name, array in (arrays | change).items() if array is not None},
+    )
     with pytest.raises(digits.DigitsError, match=complaint):
         digits.read_mnist(folder)
 
@@ -163,7 +183,9 @@ def test_pictures_are_enlarged_smoothly_and_shrunk_by_means(tmp_path):
     folder = write_mnist(tmp_path / "mnist", side=6)
     original = digits.load(folder, image_size=6).test.images.double()
     means = original.view(-1, 3, 2, 3, 2).mean((2, 4))
-    assert (digits.load(folder, image_size=3).test.images - means).abs().max() <= 1  # Pillow rounds after rows and after columns
+    assert (
+        digits.load(folder, image_size=3).test.images - means
+    ).abs().max() <= 1  # Pillow rounds after rows and after columns
 
 
 def test_sequences_go_row_by_row_and_the_threshold_is_one_half():
@@ -185,8 +207,12 @@ def test_impossible_numbers_are_named(choices):
 def server(tmp_path):
     """A server on loopback with a folder for each of two mirrors: (folder, addresses)."""
     handler = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: handler(*a, directory=str(tmp_path))) as running:
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()  # looks for an end that often
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), lambda *a: handler(*a, directory=str(tmp_path))
+    ) as running:
+        threading.Thread(
+            target=running.serve_forever, args=(0.01,), daemon=True
+        ).start()  # looks for an end that often
         yield tmp_path, [f"http://127.0.0.1:{running.server_port}/{name}/" for name in ("first", "second")]
         running.shutdown()
 
@@ -196,7 +222,9 @@ def serve(folder, monkeypatch, broken=()):
     sums = {}
     for name in digits.FILES:
         path = made / name
-        content = gzip.compress(path.read_bytes()) if path.exists() else path.with_name(f"{name}.gz").read_bytes()
+        content = (
+            gzip.compress(path.read_bytes()) if path.exists() else path.with_name(f"{name}.gz").read_bytes()
+        )
         sums[name] = hashlib.md5(content).hexdigest()
         for mirror in ("first", "second"):
             (folder / mirror).mkdir(exist_ok=True)
@@ -239,7 +267,10 @@ def test_real_mnist_is_the_one_known(monkeypatch):
     root = Path(os.environ["NBUTILS_TEST_DATA"])
     monkeypatch.setenv("NBUTILS_DATA", str(root))
     (train, _), (test, _) = digits.read_mnist(digits.find_mnist())
-    assert [hashlib.md5(idx(images)).hexdigest() for images in (train, test)] == ["6bbc9ace898e44ae57da46a324031adb", "2646ac647ad5339dbf082846283269ea"]
+    assert [hashlib.md5(idx(images)).hexdigest() for images in (train, test)] == [
+        "6bbc9ace898e44ae57da46a324031adb",
+        "2646ac647ad5339dbf082846283269ea",
+    ]
     splits = digits.load("mnist")
     assert splits.description.startswith("MNIST: ")
     assert [len(part) for part in (splits.train, splits.valid, splits.test)] == [55_000, 5_000, 10_000]

@@ -1,4 +1,5 @@
-"""A download arrives whole, goes on where it was cut, or ends within seconds in one line; the servers are real and on loopback."""
+"""A download arrives whole, goes on where it was cut, or ends within seconds in one line; the servers are
+real and on loopback."""
 
 import hashlib
 import http.server
@@ -42,7 +43,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return b""
         self.send_response(206 if begin else 200)
         if begin:
-            self.send_header("Content-Range", f"bytes {begin if named is None else named}-{len(CONTENT) - 1}/{len(CONTENT)}")
+            self.send_header(
+                "Content-Range",
+                f"bytes {begin if named is None else named}-{len(CONTENT) - 1}/{len(CONTENT)}",
+            )
         self.send_header("Content-Length", str(len(CONTENT) - begin if length is None else length))
         self.end_headers()
         return CONTENT[begin:]
@@ -117,7 +121,9 @@ def server():
 
     with Server(("127.0.0.1", 0), Handler) as running:
         running.ranges.clear()
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()  # looks for an end that often
+        threading.Thread(
+            target=running.serve_forever, args=(0.01,), daemon=True
+        ).start()  # looks for an end that often
         running.address = f"http://127.0.0.1:{running.server_port}"
         yield running
         running.over.set()
@@ -138,7 +144,10 @@ def test_a_file_arrives_whole(server, tmp_path, way):
     fetch(["http://127.0.0.1:9/nobody"], MD5, path, **QUICK)  # it is there, so nobody is asked
 
 
-@pytest.mark.parametrize(("way", "asked"), [("whole", ["bytes=200-"]), ("ignores-range", ["bytes=200-"]), ("other-range", ["bytes=200-", None])])
+@pytest.mark.parametrize(
+    ("way", "asked"),
+    [("whole", ["bytes=200-"]), ("ignores-range", ["bytes=200-"]), ("other-range", ["bytes=200-", None])],
+)
 def test_what_an_earlier_call_left_is_gone_on_with_or_begun_anew(server, tmp_path, way, asked):
     address = f"{server.address}/{way}/file.zip"
     part = tmp_path / f".file.zip.{downloads.zlib.crc32(address.encode()):08x}.part"
@@ -148,7 +157,9 @@ def test_what_an_earlier_call_left_is_gone_on_with_or_begun_anew(server, tmp_pat
     assert server.ranges == asked
 
 
-@pytest.mark.parametrize(("held", "asked"), [(CONTENT, ["bytes=300000-"]), (CONTENT + b"more", ["bytes=300004-", None])])
+@pytest.mark.parametrize(
+    ("held", "asked"), [(CONTENT, ["bytes=300000-"]), (CONTENT + b"more", ["bytes=300004-", None])]
+)
 def test_a_part_that_is_already_whole_or_too_long_ends_well(server, tmp_path, held, asked):
     address = f"{server.address}/whole/file.zip"
     (tmp_path / f".file.zip.{downloads.zlib.crc32(address.encode()):08x}.part").write_bytes(held)
@@ -178,7 +189,9 @@ BAD_SERVERS = {
 
 
 @pytest.mark.parametrize("way", BAD_SERVERS)
-def test_a_server_that_does_not_deliver_is_given_up_within_seconds_and_the_next_is_asked(server, tmp_path, way):
+def test_a_server_that_does_not_deliver_is_given_up_within_seconds_and_the_next_is_asked(
+    server, tmp_path, way
+):
     address, began = f"{server.address}/{way}/file.zip", time.monotonic()
     with pytest.raises(DownloadError) as caught:
         fetch([address], MD5, tmp_path / "file.zip", **QUICK)
@@ -192,17 +205,33 @@ def test_a_server_that_does_not_deliver_is_given_up_within_seconds_and_the_next_
     assert not parts(tmp_path)
 
 
-@pytest.mark.parametrize(("address", "complaint"), [(closed_port(), "Connection refused"), ("http://nowhere.invalid", "")], ids=["nobody listens", "no such name"])
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [(closed_port(), "Connection refused"), ("http://nowhere.invalid", "")],
+    ids=["nobody listens", "no such name"],
+)
 def test_without_a_network_it_is_said_within_seconds(tmp_path, address, complaint):
     began = time.monotonic()
-    with pytest.raises(DownloadError, match=rf"file.zip is not to be had: {address}/file.zip: .*{complaint}.*after 0 bytes"):
+    with pytest.raises(
+        DownloadError, match=rf"file.zip is not to be had: {address}/file.zip: .*{complaint}.*after 0 bytes"
+    ):
         fetch([f"{address}/file.zip"], MD5, tmp_path / "file.zip")
     assert time.monotonic() - began < 10
 
 
 def test_a_download_that_is_killed_goes_on_where_it_was(server, tmp_path):
-    command = "import sys; from pathlib import Path; from nbutils.data.downloads import fetch; fetch([sys.argv[1]], sys.argv[2], Path(sys.argv[3]))"
-    arguments = [sys.executable, "-c", command, f"{server.address}/slow/file.zip", MD5, str(tmp_path / "file.zip")]
+    command = (
+        "import sys; from pathlib import Path; from nbutils.data.downloads import fetch; "
+        "fetch([sys.argv[1]], sys.argv[2], Path(sys.argv[3]))"
+    )
+    arguments = [
+        sys.executable,
+        "-c",
+        command,
+        f"{server.address}/slow/file.zip",
+        MD5,
+        str(tmp_path / "file.zip"),
+    ]
     process, began = subprocess.Popen(arguments, stdout=subprocess.DEVNULL), time.monotonic()
     while sum(parts(tmp_path).values()) < 30_000:
         assert process.poll() is None
@@ -217,8 +246,18 @@ def test_a_download_that_is_killed_goes_on_where_it_was(server, tmp_path):
 
 
 def test_two_processes_that_want_the_same_file_fetch_it_once(server, tmp_path):
-    command = "import sys; from pathlib import Path; from nbutils.data.downloads import fetch; fetch([sys.argv[1]], sys.argv[2], Path(sys.argv[3]))"
-    arguments = [sys.executable, "-c", command, f"{server.address}/slow/file.zip", MD5, str(tmp_path / "file.zip")]
+    command = (
+        "import sys; from pathlib import Path; from nbutils.data.downloads import fetch; "
+        "fetch([sys.argv[1]], sys.argv[2], Path(sys.argv[3]))"
+    )
+    arguments = [
+        sys.executable,
+        "-c",
+        command,
+        f"{server.address}/slow/file.zip",
+        MD5,
+        str(tmp_path / "file.zip"),
+    ]
     both = [subprocess.Popen(arguments, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert server.ranges == [None]
@@ -229,8 +268,12 @@ def files(tmp_path):
     """A server of the files in a folder."""
     handler = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
     (tmp_path / "served").mkdir()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: handler(*a, directory=str(tmp_path / "served"))) as running:
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()  # looks for an end that often
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), lambda *a: handler(*a, directory=str(tmp_path / "served"))
+    ) as running:
+        threading.Thread(
+            target=running.serve_forever, args=(0.01,), daemon=True
+        ).start()  # looks for an end that often
         yield tmp_path / "served", f"http://127.0.0.1:{running.server_port}/"
         running.shutdown()
 
@@ -239,17 +282,25 @@ def test_coco_is_downloaded_once_and_prepared_from_its_zips(files, tmp_path, mon
     served, address = files
     folder = coco_folder(tmp_path / "extracted")
     zips = coco_zips(folder, served / "zips")
-    sums = {f"{address}zips/{path.name}": hashlib.md5(path.read_bytes()).hexdigest() for path in zips.iterdir()}
+    sums = {
+        f"{address}zips/{path.name}": hashlib.md5(path.read_bytes()).hexdigest() for path in zips.iterdir()
+    }
     monkeypatch.setattr(downloads, "_COCO", sums)
     monkeypatch.setenv("NBUTILS_CACHE", str(tmp_path / "cache"))
-    assert "8 pictures to train on and 3 held out" in prepare.prepare_coco(tmp_path / "out", size=16, jobs=1, skip_broken=False)
+    assert "8 pictures to train on and 3 held out" in prepare.prepare_coco(
+        tmp_path / "out", size=16, jobs=1, skip_broken=False
+    )
     prepare.prepare(folder, tmp_path / "direct", size=16)
     made, direct = contents(tmp_path / "out"), contents(tmp_path / "direct")
     assert all(made[name] == direct[name] for name in made if name != "manifest.json")
     for path in zips.iterdir():
         path.unlink()
-    assert "holds this preparation already" in prepare.prepare_coco(tmp_path / "out", size=16, jobs=1, skip_broken=False)
-    assert "16 x 16" in prepare.prepare_coco(tmp_path / "again", size=16, jobs=1, skip_broken=False)  # from the cache
+    assert "holds this preparation already" in prepare.prepare_coco(
+        tmp_path / "out", size=16, jobs=1, skip_broken=False
+    )
+    assert "16 x 16" in prepare.prepare_coco(
+        tmp_path / "again", size=16, jobs=1, skip_broken=False
+    )  # from the cache
     (tmp_path / "cache" / "coco" / "train2014.zip").unlink()
     with pytest.raises(DownloadError, match=r"train2014.zip is not to be had: .*the server answers 404"):
         prepare.prepare_coco(tmp_path / "third", size=16, jobs=1, skip_broken=False)
@@ -262,17 +313,28 @@ def test_mnist_is_put_where_it_is_wanted_but_not_over_other_digits(files, tmp_pa
     made = write_mnist(tmp_path / "made")
     sums = {}
     for name in digits.FILES:
-        content = digits.gzip.compress((made / name).read_bytes()) if (made / name).exists() else (made / f"{name}.gz").read_bytes()
+        content = (
+            digits.gzip.compress((made / name).read_bytes())
+            if (made / name).exists()
+            else (made / f"{name}.gz").read_bytes()
+        )
         (served / f"{name}.gz").write_bytes(content)
         sums[name] = hashlib.md5(content).hexdigest()
     monkeypatch.setattr(digits, "FILES", sums)
     for _ in range(2):
-        assert digits.download(tmp_path / "mnist", [address]) == f"{tmp_path / 'mnist'}: MNIST, 24 digits to train on and 6 to test"
+        assert (
+            digits.download(tmp_path / "mnist", [address])
+            == f"{tmp_path / 'mnist'}: MNIST, 24 digits to train on and 6 to test"
+        )
     checked = nbutils("data", "check", tmp_path / "mnist")
     assert "not MNIST by their checksums: 24 to train on and 6 to test, 5 x 5 pixels" in checked.stdout
     fashion = tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz"
     fashion.write_bytes(b"fashion")
-    with pytest.raises(digits.DigitsError, match=r"t10k-labels-idx1-ubyte.gz: is there already and is not the file"):
+    with pytest.raises(
+        digits.DigitsError, match=r"t10k-labels-idx1-ubyte.gz: is there already and is not the file"
+    ):
         digits.download(tmp_path / "mnist", [address])
     assert fashion.read_bytes() == b"fashion"
-    assert "t10k-labels-idx1-ubyte.gz: begins with b'fash'" in complaint(nbutils("data", "check", tmp_path / "mnist"))
+    assert "t10k-labels-idx1-ubyte.gz: begins with b'fash'" in complaint(
+        nbutils("data", "check", tmp_path / "mnist")
+    )

@@ -1,4 +1,5 @@
-"""The series survives kills, full disks, damaged files, second runs and bad input: nothing is lost but what was being done, nothing is wrong silently."""
+"""The series survives kills, full disks, damaged files, second runs and bad input: nothing is lost but what
+was being done, nothing is wrong silently."""
 
 import contextlib
 import json
@@ -21,7 +22,10 @@ from test_reports import notebook
 from typer.testing import CliRunner
 
 from nbutils.cli import app
-from nbutils.reports import cells, outputs, parameters, records, results
+from nbutils.evidence import results
+from nbutils.reports import parameters
+from nbutils.reports.render import cells
+from nbutils.reports.run import outputs, records
 
 # The command line on another folder of notebooks, in a process that can be killed.
 COMMAND = """import sys
@@ -32,14 +36,14 @@ parameters.NOTEBOOKS = Path(sys.argv.pop(1))
 app()"""
 STARTED = []
 QUICK = """from pathlib import Path
-from nbutils.reports import results
+from nbutils.evidence import results
 with open(Path(reports) / "log", "a") as log:
     log.write("01 ")
 results.save(reports, "01_quick", {"steps": steps}, [])"""
 # Waits for a file that the test makes, with a child of its own; then its result depends on that of the first.
 WAITS = """import subprocess, time
 from pathlib import Path
-from nbutils.reports import results
+from nbutils.evidence import results
 child = subprocess.Popen(["sleep", "600"])
 print("some", 6 * 7, "outputs", flush=True)
 (Path(reports) / "started").touch()
@@ -61,7 +65,8 @@ def books(tmp_path, monkeypatch):
 
 @pytest.fixture
 def waiting(books):
-    """A series of three: a quick one, one that waits for the file `go` in the reports, one that needs nothing."""
+    """A series of three: a quick one, one that waits for the file `go` in the reports, one that needs
+    nothing."""
     notebook(books, "01_quick", QUICK)
     notebook(books, "02_waits", "print('the first cell')", WAITS, needs=["01_quick"])
     notebook(books, "03_needs_02", "1 + 1", needs=["02_waits"])
@@ -84,15 +89,28 @@ def nothing_goes_on():
 
 
 def launch(command, **options):
-    STARTED.append(subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options))
+    STARTED.append(
+        subprocess.Popen(
+            [str(part) for part in command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            **options,
+        )
+    )
     return STARTED[-1]
 
 
 def start(books, out, *arguments):
-    """A run on the notebooks in `books`, always with kernels, with a folder for temporary files that stands beside `out`."""
+    """A run on the notebooks in `books`, always with kernels, with a folder for temporary files that stands
+    beside `out`."""
     temporary = out.with_name("temporary")
     temporary.mkdir(exist_ok=True)
-    return launch([sys.executable, "-c", COMMAND, books, "run", "--out", out, *arguments], env=os.environ | {"TMPDIR": str(temporary)})
+    return launch(
+        [sys.executable, "-c", COMMAND, books, "run", "--out", out, *arguments],
+        env=os.environ | {"TMPDIR": str(temporary)},
+    )
 
 
 def until(condition, seconds=90):
@@ -104,7 +122,8 @@ def until(condition, seconds=90):
 
 
 def at_work(books):
-    """The processes that run notebooks of this folder: papermill, kernels, and what these have started; they work in the folder."""
+    """The processes that run notebooks of this folder: papermill, kernels, and what these have started; they
+    work in the folder."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -116,13 +135,19 @@ def at_work(books):
 
 
 def named(books, part):
-    return next(process for process in at_work(books) if any(part in argument for argument in process.cmdline()))
+    return next(
+        process for process in at_work(books) if any(part in argument for argument in process.cmdline())
+    )
 
 
 def outcomes(result):
     """What the lines of a run say of each notebook at last."""
     said = result.output if hasattr(result, "output") else result
-    return {line.split(": ")[0]: line.split(": ", 1)[1] for line in said.splitlines() if ": " in line and not line.endswith("running")}
+    return {
+        line.split(": ")[0]: line.split(": ", 1)[1]
+        for line in said.splitlines()
+        if ": " in line and not line.endswith("running")
+    }
 
 
 @pytest.mark.slow
@@ -151,8 +176,20 @@ def test_a_killed_run_leaves_no_kernel_and_the_next_goes_on(waiting, without_ker
 
 @pytest.mark.slow
 def test_a_training_notebook_killed_and_run_again_gives_the_same_results(tmp_path):
-    """Notebook 03 trains three models; it is killed when the first is finished, which is not trained again."""
-    command = [sys.executable, "-m", "nbutils", "run", "03", "--profile", "smoke", "--set", "steps=30", "--out"]
+    """Notebook 03 trains three models; it is killed when the first is finished, which is not trained
+    again."""
+    command = [
+        sys.executable,
+        "-m",
+        "nbutils",
+        "run",
+        "03",
+        "--profile",
+        "smoke",
+        "--set",
+        "steps=30",
+        "--out",
+    ]
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     run = launch([*command, killed])
     finished = until(lambda: list(killed.glob("checkpoints/03_losses/*/checkpoint.safetensors")), 200)
@@ -172,7 +209,13 @@ def test_a_training_notebook_killed_and_run_again_gives_the_same_results(tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("victim", "reason"), [("engine", "the process that runs the notebook was killed by SIGKILL"), ("ipykernel", "the kernel died, killed by SIGKILL")])
+@pytest.mark.parametrize(
+    ("victim", "reason"),
+    [
+        ("engine", "the process that runs the notebook was killed by SIGKILL"),
+        ("ipykernel", "the kernel died, killed by SIGKILL"),
+    ],
+)
 def test_a_killed_papermill_or_kernel_fails_one_notebook(waiting, without_kernels, tmp_path, victim, reason):
     out = tmp_path / "out"
     run = start(waiting, out)
@@ -267,8 +310,12 @@ def test_a_run_without_a_page_to_be_had_fails_and_takes_the_old_page_away(books,
 def every_kernel_begins_with(code, folder, monkeypatch):
     """Let every kernel run some code before anything else."""
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text(f"import sys\nif 'ipykernel_launcher' in sys.orig_argv:\n{textwrap.indent(code, '    ')}")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    (folder / "sitecustomize.py").write_text(
+        f"import sys\nif 'ipykernel_launcher' in sys.orig_argv:\n{textwrap.indent(code, '    ')}"
+    )
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    )
 
 
 @pytest.mark.slow
@@ -302,7 +349,9 @@ def test_a_kernel_whose_port_is_taken_is_started_once_more(books, tmp_path, monk
     (tmp_path / "times").mkdir()
     for number in range(times):
         (tmp_path / "times" / str(number)).touch()
-    every_kernel_begins_with(CLASH.replace("TIMES", repr(str(tmp_path / "times"))), tmp_path / "site", monkeypatch)
+    every_kernel_begins_with(
+        CLASH.replace("TIMES", repr(str(tmp_path / "times"))), tmp_path / "site", monkeypatch
+    )
     out = tmp_path / "out"
     result = invoke("--out", out)
     assert list((tmp_path / "times").iterdir()) == []
@@ -316,8 +365,10 @@ def test_a_kernel_whose_port_is_taken_is_started_once_more(books, tmp_path, monk
 
 
 def test_a_cell_that_raises_leaves_a_page_with_what_was_run(books, tmp_path):
-    refer = "from nbutils.reports import figures\nfigures.say('See [figure](#figure-later).')"
-    notebook(books, "01_first", "print('ran', 'before')", refer, "raise KeyError('lost')", "print('not', 'run')")
+    refer = "from nbutils.show import figures\nfigures.say('See [figure](#figure-later).')"
+    notebook(
+        books, "01_first", "print('ran', 'before')", refer, "raise KeyError('lost')", "print('not', 'run')"
+    )
     out = tmp_path / "out"
     result = invoke("--out", out)
     assert result.exit_code == 1
@@ -332,11 +383,22 @@ def test_a_cell_that_raises_leaves_a_page_with_what_was_run(books, tmp_path):
 
 @pytest.mark.slow
 def test_a_cell_that_hangs_is_named_and_its_kernel_is_gone(books, tmp_path):
-    notebook(books, "01_hangs", "print('ran', 'before')", "import time  # for ever\nwhile True:\n    try:\n        time.sleep(600)\n    except KeyboardInterrupt:\n        pass")
+    notebook(
+        books,
+        "01_hangs",
+        "print('ran', 'before')",
+        (
+            "import time  # for ever\nwhile True:\n    try:\n        time.sleep(600)\n    except "
+            "KeyboardInterrupt:\n        pass"
+        ),
+    )
     out = tmp_path / "out"
     result = invoke("--out", out, "--timeout", 2)
     assert result.exit_code == 1
-    assert "the cell 'import time # for ever' ran longer than the 2 seconds that --timeout allows" in result.output
+    assert (
+        "the cell 'import time # for ever' ran longer than the 2 seconds that --timeout allows"
+        in result.output
+    )
     assert at_work(books) == []
     assert "ran before" in (out / "01_hangs.html").read_text()
 
@@ -350,7 +412,10 @@ def test_output_without_end_is_cut_and_says_so(books, tmp_path):
         "print('a' * 5_000_000 + 'end')",
         "'b' * 5_000_000 + 'end'",
         "for number in range(10_000):\n    display(number)",
-        "import sys\nfor number in range(1000):\n    print('odd', number, file=sys.stderr, flush=True)\n    print('even', number, flush=True)",
+        (
+            "import sys\nfor number in range(1000):\n    print('odd', number, file=sys.stderr, "
+            "flush=True)\n    print('even', number, flush=True)"
+        ),
         "from IPython.display import HTML\nHTML('c' * 13_000_000)",
         "raise ValueError('d' * 5_000_000)",
     )
@@ -389,8 +454,14 @@ def test_a_transcript_does_not_depend_on_how_its_text_came(pieces):
     assert transcript.text() == outputs.shortened("".join(pieces)) == cells.last_lines("".join(pieces))
 
 
-SAVES = "from nbutils.reports import results\nprint(6 * 7)\nresults.save(reports, '01_first', {'steps': steps}, [])"
-NEEDS = "from nbutils.reports import results\nresults.save(reports, '02_second', results.load(reports, '01_first'), [])"
+SAVES = (
+    "from nbutils.evidence import results\nprint(6 * 7)\nresults.save(reports, '01_first', {'steps': "
+    "steps}, [])"
+)
+NEEDS = (
+    "from nbutils.evidence import results\nresults.save(reports, '02_second', results.load(reports, "
+    "'01_first'), [])"
+)
 
 
 def cut(path):
@@ -402,7 +473,9 @@ def empty(path):
 
 
 def foreign(path):
-    path.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5, "findings": ["foreign"]}')
+    path.write_text(
+        '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5, "findings": ["foreign"]}'
+    )
 
 
 def scramble(path):
@@ -413,7 +486,8 @@ DAMAGES = [cut, empty, foreign, scramble, Path.unlink]
 
 
 def damaged(*files):
-    """Every damage of every file, of which most are left to the slow tests: each file is damaged in another way by the fast ones."""
+    """Every damage of every file, of which most are left to the slow tests: each file is damaged in another
+    way by the fast ones."""
     for number, file in enumerate(files):
         for damage in DAMAGES:
             yield pytest.param(file, damage, marks=() if damage is DAMAGES[number] else pytest.mark.slow)
@@ -442,10 +516,14 @@ def finished(finished_once, books, without_kernels, tmp_path):
 
 def kept(out):
     """The results and the names of the pages of a folder."""
-    return {path.name: path.read_bytes() for path in out.glob("0*.json")} | {path.name: b"" for path in out.glob("*.html")}
+    return {path.name: path.read_bytes() for path in out.glob("0*.json")} | {
+        path.name: b"" for path in out.glob("*.html")
+    }
 
 
-@pytest.mark.parametrize(("file", "damage"), list(damaged(".01_first.run.json", "01_first.ipynb", "01_first.json")))
+@pytest.mark.parametrize(
+    ("file", "damage"), list(damaged(".01_first.run.json", "01_first.ipynb", "01_first.json"))
+)
 def test_a_damaged_result_is_made_again_and_said(finished, file, damage):
     before = kept(finished)
     damage(finished / file)
@@ -460,12 +538,14 @@ def test_a_damaged_result_is_made_again_and_said(finished, file, damage):
 
 
 BESIDE = """from pathlib import Path
-from nbutils.reports import results
+from nbutils.evidence import results
 (Path(reports) / "beside.bin").write_bytes(b"beside")
 results.save(reports, "01_beside", {"a": 1}, [], files=["beside.bin"])"""
 
 
-def test_a_file_that_a_notebook_declares_goes_with_its_results_and_is_missed(books, without_kernels, tmp_path):
+def test_a_file_that_a_notebook_declares_goes_with_its_results_and_is_missed(
+    books, without_kernels, tmp_path
+):
     notebook(books, "01_beside", BESIDE)
     out = tmp_path / "out"
     assert invoke("--out", out).exit_code == 0
@@ -478,9 +558,13 @@ def test_a_file_that_a_notebook_declares_goes_with_its_results_and_is_missed(boo
     assert (tmp_path / "other" / "beside.bin").read_bytes() == b"beside"
     reads = BESIDE.replace("01_beside", "02_reads").replace('.write_bytes(b"beside")', ".read_bytes()")
     notebook(books, "02_reads", reads, needs=["01_beside"])
-    swept = CliRunner().invoke(app, ["sweep", "02", "--grid", "steps=1,2", "--jobs", "1", "--out", str(tmp_path / "sweep")])
+    swept = CliRunner().invoke(
+        app, ["sweep", "02", "--grid", "steps=1,2", "--jobs", "1", "--out", str(tmp_path / "sweep")]
+    )
     assert swept.exit_code == 0, swept.output
-    assert [path.read_bytes() for path in sorted((tmp_path / "sweep").glob("steps=*/beside.bin"))] == [b"beside"] * 2
+    assert [path.read_bytes() for path in sorted((tmp_path / "sweep").glob("steps=*/beside.bin"))] == [
+        b"beside"
+    ] * 2
 
 
 def test_a_file_that_is_not_there_or_elsewhere_cannot_be_declared(tmp_path):
@@ -545,7 +629,10 @@ def test_remains_of_killed_processes_are_removed_and_those_of_live_ones_left(fin
 
 # 02 writes more than the disk holds; 03 leaves no room for its own page; 04 needs none.
 FILLS = {
-    "02_large": "from pathlib import Path\nfrom nbutils.files import write_text\nwrite_text(Path(reports) / 'large', 'x' * 4_000_000)",
+    "02_large": (
+        "from pathlib import Path\nfrom nbutils.files import write_text\nwrite_text(Path(reports) / "
+        "'large', 'x' * 4_000_000)"
+    ),
     "03_fills": """import os, shutil
 from pathlib import Path
 room = shutil.disk_usage(reports).free
@@ -560,17 +647,34 @@ rm -f "$2/filler"; ls -A "$2" > "$4/after"; cat "$2"/0*.html "$2"/*.json "$2"/*.
 mount -o remount,size=50m "$2"
 exec "$0" -c "$1" "$3" run --out "$2"
 """
-READ_ONLY = SPACE.replace("size=1m", "size=50m").replace("01 && ls", '01 && mount -o remount,ro "$2" && ls').replace("remount,size=50m", "remount,rw")
+READ_ONLY = (
+    SPACE.replace("size=1m", "size=50m")
+    .replace("01 && ls", '01 && mount -o remount,ro "$2" && ls')
+    .replace("remount,size=50m", "remount,rw")
+)
 
 
 def in_a_mount(script, books, tmp_path):
-    """Run a shell script that mounts a disk of its own on the folder of the reports; its last command's result, and what it noted in files."""
+    """Run a shell script that mounts a disk of its own on the folder of the reports; its last command's
+    result, and what it noted in files."""
     if sys.platform != "linux":
         pytest.skip("only Linux lets a user mount a disk of their own")
     out, notes = tmp_path / "out", tmp_path / "notes"
     out.mkdir()
     notes.mkdir()
-    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, sys.executable, COMMAND, out, books, notes]
+    command = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        sys.executable,
+        COMMAND,
+        out,
+        books,
+        notes,
+    ]
     last = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     return last, {path.name: path.read_bytes().decode() for path in notes.iterdir()}
 
@@ -602,7 +706,10 @@ def test_a_read_only_folder_is_one_line_and_what_is_in_it_stays(books, tmp_path)
     notebook(books, "02_second", "1 + 1")
     last, noted = in_a_mount(READ_ONLY, books, tmp_path)
     assert noted["code"] == "2\n"
-    assert noted["errors"] == f"error: [Errno 30] {tmp_path / 'out'} cannot be written (Read-only file system); choose another folder with --out\n"
+    assert noted["errors"] == (
+        f"error: [Errno 30] {tmp_path / 'out'} cannot be written (Read-only file system); choose "
+        "another folder with --out\n"
+    )
     assert noted["output"] == ""
     assert noted["after"] == noted["before"]
     assert noted["content after"] == noted["content before"]
@@ -617,13 +724,19 @@ def test_a_read_only_folder_is_one_line_and_what_is_in_it_stays(books, tmp_path)
         (["--set", "steps={a: 1}"], "01_first: steps is '{a: 1}'; expected int such as 3"),
         (["--set", "lengths=[[[[[3]]]]]"], "01_first: lengths: is nested more than 4 deep"),
         (["--set", "lengths=" + "[" * 100_000], "01_first: lengths: is nested more than 4 deep"),
-        (["--set", "steps=99999999999999999999"], "01_first: steps is a number of 67 bits; expected fewer than 64"),
+        (
+            ["--set", "steps=99999999999999999999"],
+            "01_first: steps is a number of 67 bits; expected fewer than 64",
+        ),
         (["--set", "steps=" + "9" * 5000], "...'; expected int such as 3"),
         (["--set", "steps=1:30"], "01_first: steps is '1:30'; expected int such as 3"),
         (["--set", "steps=0x10"], "01_first: steps is '0x10'; expected int such as 3"),
         (["--set", "data="], "01_first: data: is empty; expected scenes, photos, or the path of a folder"),
         (["--set", "steps=2026-13-01"], "01_first: steps is '2026-13-01'; expected int such as 3"),
-        (["--set", "lengths=[!!python/object:os.system {}]"], "01_first: lengths: has the tag tag:yaml.org,2002:python/object:os.system; expected plain values"),
+        (
+            ["--set", "lengths=[!!python/object:os.system {}]"],
+            "01_first: lengths: has the tag tag:yaml.org,2002:python/object:os.system; expected plain values",
+        ),
         (["--set", "learning_rate=.nan"], "01_first: learning_rate is '.nan'; expected float such as 0.1"),
         (["--set", "learning_rate=1e999"], "01_first: learning_rate is inf; expected a finite number"),
         (["--set", "lengths=[1, a]"], "01_first: lengths is 'a'; expected int such as 1"),
@@ -639,7 +752,12 @@ def test_a_read_only_folder_is_one_line_and_what_is_in_it_stays(books, tmp_path)
     ],
 )
 def test_bad_arguments_are_one_line_before_any_work(books, tmp_path, arguments, message):
-    notebook(books, "01_first", "1", given="steps = 3\nlearning_rate = 0.1\nlengths = (1, 2)\ndata = 'scenes'\nreports = '../reports'")
+    notebook(
+        books,
+        "01_first",
+        "1",
+        given="steps = 3\nlearning_rate = 0.1\nlengths = (1, 2)\ndata = 'scenes'\nreports = '../reports'",
+    )
     result = invoke("--out", tmp_path / "out", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
@@ -674,7 +792,10 @@ def test_an_output_folder_that_is_a_file_is_one_line(books, tmp_path):
     (tmp_path / "out").write_text("a file")
     result = invoke("--out", tmp_path / "out")
     assert result.exit_code == 2
-    assert result.output == f"error: [Errno 17] {tmp_path / 'out'} cannot be written (File exists); choose another folder with --out\n"
+    assert result.output == (
+        f"error: [Errno 17] {tmp_path / 'out'} cannot be written (File exists); choose another folder "
+        "with --out\n"
+    )
 
 
 def test_a_traceback_is_shown_where_it_is_asked_for(books, tmp_path):
@@ -694,19 +815,32 @@ def test_a_notebook_that_needs_one_that_is_not_there_is_refused(books, tmp_path)
     notebook(books, "02_second", "1")
     result = invoke("--out", tmp_path / "out")
     assert result.exit_code == 2
-    assert result.output == "error: 01_first: needs '02_second', which is no notebook before it; correct `needs` in its metadata\n"
+    assert result.output == (
+        "error: 01_first: needs '02_second', which is no notebook before it; correct `needs` in its "
+        "metadata\n"
+    )
 
 
-YAML_LIKE = st.text(st.sampled_from(list("ab01.-+_:,[]{}&*!#|>%@'\"?<=~ \n\t\0\x85\ud800eEnulxT")), max_size=40) | st.text(max_size=40)
+YAML_LIKE = st.text(
+    st.sampled_from(list("ab01.-+_:,[]{}&*!#|>%@'\"?<=~ \n\t\0\x85\ud800eEnulxT")), max_size=40
+) | st.text(max_size=40)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
 )
 
 
 @pytest.fixture(scope="module")
 def declaring(tmp_path_factory):
     folder = tmp_path_factory.mktemp("declaring")
-    notebook(folder, "01_first", given="steps = 3\nlearning_rate = 0.1\nlengths = (1, 2)\nsome = [0.5]\nflag = True\nloss = 'emd1'\ndata = 'scenes'\ndigit_data = 'embedded'")
+    notebook(
+        folder,
+        "01_first",
+        given=(
+            "steps = 3\nlearning_rate = 0.1\nlengths = (1, 2)\nsome = [0.5]\nflag = True\nloss = "
+            "'emd1'\ndata = 'scenes'\ndigit_data = 'embedded'"
+        ),
+    )
     return {"01_first": folder / "01_first.ipynb"}
 
 
@@ -720,7 +854,11 @@ def test_any_setting_is_taken_or_refused(declaring, name, text):
         json.dumps(resolved, allow_nan=False).encode()
 
 
-@given(st.dictionaries(st.just("01_first") | st.text(), st.dictionaries(NAMES | st.text(), VALUES, max_size=3), max_size=2))
+@given(
+    st.dictionaries(
+        st.just("01_first") | st.text(), st.dictionaries(NAMES | st.text(), VALUES, max_size=3), max_size=2
+    )
+)
 def test_any_profile_is_taken_or_refused(declaring, profile):
     with contextlib.suppress(parameters.ParameterError):
         resolved = parameters.resolve(declaring, profile, {})

@@ -17,12 +17,17 @@ from test_untrusted import grey16, half_transparent, saved
 from nbutils.data import archives, captions, captions_pickle, digits, photos, pictures, prepare, prepared
 from nbutils.data.errors import Unusable
 
-LENGTHS = pytest.mark.parametrize("examples", [pytest.param(50, id="short"), pytest.param(settings().max_examples, marks=pytest.mark.slow, id="long")])
+LENGTHS = pytest.mark.parametrize(
+    "examples",
+    [pytest.param(50, id="short"), pytest.param(settings().max_examples, marks=pytest.mark.slow, id="long")],
+)
 
 
 def fuzz(strategy, check, examples):
     suppressed = [HealthCheck.too_slow, HealthCheck.large_base_example, HealthCheck.data_too_large]
-    settings(max_examples=examples, deadline=timedelta(seconds=3), database=None, suppress_health_check=suppressed)(given(strategy)(check))()
+    settings(
+        max_examples=examples, deadline=timedelta(seconds=3), database=None, suppress_health_check=suppressed
+    )(given(strategy)(check))()
 
 
 @st.composite
@@ -38,7 +43,11 @@ def mutated(draw, valid):
         if kind == "change":
             content[place : place + length] = draw(st.binary(min_size=length, max_size=length))
         elif kind == "insert":
-            content[place:place] = draw(st.sampled_from((b"\0", b"\xff" * 4, b"\x7f\xff\xff\xff", b"..", b"\\ud800", b'"', b"\n", b"9" * 40)))
+            content[place:place] = draw(
+                st.sampled_from(
+                    (b"\0", b"\xff" * 4, b"\x7f\xff\xff\xff", b"..", b"\\ud800", b'"', b"\n", b"9" * 40)
+                )
+            )
         elif kind == "delete":
             del content[place : place + length]
         elif kind == "repeat":
@@ -78,7 +87,9 @@ def read_source(path):
         source = archives.open_source(path)
         listing = photos.read_layout(source)
         usable(listing)
-        for _, content, reason in source.contents([picture.file for split in photos.SPLITS for picture in listing.splits[split]]):
+        for _, content, reason in source.contents(
+            [picture.file for split in photos.SPLITS for picture in listing.splits[split]]
+        ):
             assert (content is None) != (reason is None)
 
     complaint = complaint_of(work, photos.PhotosError)
@@ -98,8 +109,19 @@ def test_idx_files(tmp_path, examples):
 
 
 NAMES = ("images", "annotations", "id", "image_id", "file_name", "caption", "000.jpg", "x")
-SIMPLE = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(("000.jpg", "../x", "a\0", "\ud800"))
-ANYTHING = st.recursive(SIMPLE, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4), max_leaves=12)
+SIMPLE = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(("000.jpg", "../x", "a\0", "\ud800"))
+)
+ANYTHING = st.recursive(
+    SIMPLE,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
 
 
 @LENGTHS
@@ -107,7 +129,11 @@ ANYTHING = st.recursive(SIMPLE, lambda inner: st.lists(inner, max_size=4) | st.d
 def test_json_captions(tmp_path, layout, examples):
     folder = own_folder(tmp_path, 3) if layout == "own" else coco_folder(tmp_path)
     name = "captions.json" if layout == "own" else "annotations/captions_train2014.json"
-    good = json.dumps({"000.jpg": "x", "sub/001.jpg": ["y", "z"], "002.jpg": "\U0001f415"}).encode() if layout == "own" else (folder / name).read_bytes()
+    good = (
+        json.dumps({"000.jpg": "x", "sub/001.jpg": ["y", "z"], "002.jpg": "\U0001f415"}).encode()
+        if layout == "own"
+        else (folder / name).read_bytes()
+    )
     if layout == "own":
         (folder / "captions.csv").unlink()
 
@@ -141,7 +167,13 @@ def instructions(draw):
             length = instruction.arg.n
             text = draw(st.sampled_from((b"1\n", b"x\n", b"'x'\n", b"os\nsystem\n")))
             counted = draw(st.binary(max_size=3))
-            made += draw(st.binary(min_size=length, max_size=length)) if length > 0 else text if length == -1 else bytes([len(counted)]) + counted
+            made += (
+                draw(st.binary(min_size=length, max_size=length))
+                if length > 0
+                else text
+                if length == -1
+                else bytes([len(counted)]) + counted
+            )
     return bytes(made) + b"."
 
 
@@ -152,14 +184,20 @@ def test_pickles(tmp_path, examples):
     def check(content):
         complaint_of(lambda: captions_pickle.read(content), Unusable)
 
-    fuzz(mutated([pickle.dumps(value, protocol=protocol) for protocol in range(6)]) | instructions(), check, examples)
+    fuzz(
+        mutated([pickle.dumps(value, protocol=protocol) for protocol in range(6)]) | instructions(),
+        check,
+        examples,
+    )
 
 
 @LENGTHS
 def test_captions_of_the_class_project(tmp_path, examples):
     folder = class_project(tmp_path)
     good = (folder / CLASS_PROJECT).read_bytes()
-    values = st.dictionaries(st.sampled_from(("000", "100", "x", 7, None, b"000")), ANYTHING, max_size=4).map(lambda value: pickle.dumps(value, protocol=2))
+    values = st.dictionaries(st.sampled_from(("000", "100", "x", 7, None, b"000")), ANYTHING, max_size=4).map(
+        lambda value: pickle.dumps(value, protocol=2)
+    )
 
     def check(content):
         write(folder, CLASS_PROJECT, content)
@@ -184,8 +222,30 @@ def test_texts_of_captions(examples):
 
 def pictures_of_every_kind():
     image = Image.effect_noise((16, 12), 80).convert("RGB")
-    yield from (saved(image, kind) for kind in ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP", "PCX", "ICO", "AVIF", "SGI", "DDS", "ICNS", "MPO"))
-    yield from (saved(half_transparent(mode)[0], "PNG", **half_transparent(mode)[1]) for mode in ("RGBA", "LA", "P"))
+    yield from (
+        saved(image, kind)
+        for kind in (
+            "BMP",
+            "GIF",
+            "JPEG",
+            "JPEG2000",
+            "PNG",
+            "PPM",
+            "TGA",
+            "TIFF",
+            "WEBP",
+            "PCX",
+            "ICO",
+            "AVIF",
+            "SGI",
+            "DDS",
+            "ICNS",
+            "MPO",
+        )
+    )
+    yield from (
+        saved(half_transparent(mode)[0], "PNG", **half_transparent(mode)[1]) for mode in ("RGBA", "LA", "P")
+    )
     yield from (grey16(kind) for kind in ("PNG", "TIFF"))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -209,7 +269,9 @@ def test_pictures(examples):
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz"])
 def test_archives(tmp_path, suffix, examples):
     folders = {"own": own_folder(tmp_path / "own", 2), "COCO": coco_folder(tmp_path / "COCO", 1, 1)}
-    good = [archive(folder, tmp_path / f"{name}{suffix}", "top/").read_bytes() for name, folder in folders.items()]
+    good = [
+        archive(folder, tmp_path / f"{name}{suffix}", "top/").read_bytes() for name, folder in folders.items()
+    ]
     fuzz(mutated(good), lambda content: read_source(write(tmp_path, f"fuzzed{suffix}", content)), examples)
 
 
@@ -225,11 +287,20 @@ def test_prepared_folders(tmp_path, name, examples):
         if name == "pictures.jsonl":  # with the right checksum, or the reader would never see it
             manifest["sha256"][name] = prepared.sha256(tmp_path / "out" / name)
             write(tmp_path / "out", "manifest.json", json.dumps(manifest))
-        complaint = complaint_of(lambda: prepared.open_prepared(tmp_path / "out").changed("train"), photos.PhotosError)
+        complaint = complaint_of(
+            lambda: prepared.open_prepared(tmp_path / "out").changed("train"), photos.PhotosError
+        )
         assert not complaint or str(tmp_path) in complaint
 
-    values = st.dictionaries(st.sampled_from(("format", "image_size", "pictures", "sha256", "split", "row", "captions", "crc32")), ANYTHING)
-    fuzz(mutated([good, good[:200]]) | values.map(lambda value: json.dumps(value | {"format": 1}).encode()), check, examples)
+    values = st.dictionaries(
+        st.sampled_from(("format", "image_size", "pictures", "sha256", "split", "row", "captions", "crc32")),
+        ANYTHING,
+    )
+    fuzz(
+        mutated([good, good[:200]]) | values.map(lambda value: json.dumps(value | {"format": 1}).encode()),
+        check,
+        examples,
+    )
 
 
 def test_the_mutations_reach_both_the_good_and_the_bad():

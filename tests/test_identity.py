@@ -1,4 +1,5 @@
-"""What is kept is taken again exactly where what computed it is the same: its code, all that this imports, what a notebook defines."""
+"""What is kept is taken again exactly where what computed it is the same: its code, all that this imports,
+what a notebook defines."""
 
 import types
 
@@ -8,14 +9,16 @@ from in_process import without_kernels  # noqa: F401
 from test_reports import books, invoke, notebook  # noqa: F401
 
 from nbutils import identity
-from nbutils.side_by_side import side_by_side
+from nbutils.processes import side_by_side
 
 MODULES = {
     "__init__.py": "",
     "clip.py": "NORM = 1\n",
     "clipping.py": "NORM = 2\n",
     "train/__init__.py": "from .loop import fit\n",
-    "train/loop.py": "from ..data import (\n    scenes,\n)\n\ndef fit():\n    from .. import clip\n    return clip.NORM\n",
+    "train/loop.py": (
+        "from ..data import (\n    scenes,\n)\n\ndef fit():\n    from .. import clip\n    return clip.NORM\n"
+    ),
     "train/shows.py": "import toy.train\n",
     "data/__init__.py": "",
     "data/scenes.py": "",
@@ -35,7 +38,9 @@ def toy(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("program", ["import toy.train", "from toy.train import loop", "def later():\n    from toy import train"])
+@pytest.mark.parametrize(
+    "program", ["import toy.train", "from toy.train import loop", "def later():\n    from toy import train"]
+)
 def test_code_depends_on_what_it_imports_by_way_of_others_and_on_nothing_else(toy, program):
     before = identity.of_source(program)
     for name, text in MODULES.items():
@@ -96,7 +101,11 @@ def test_a_class_of_a_notebook_is_the_same_in_a_worker_process():
 
 
 def test_corrected_prose_is_shown_and_runs_nothing_again(books, without_kernels, tmp_path):  # noqa: F811
-    notebook(books, "01_first", "from nbutils.reports import results\nresults.save(reports, '01_first', {'n': steps}, [])")
+    notebook(
+        books,
+        "01_first",
+        "from nbutils.evidence import results\nresults.save(reports, '01_first', {'n': steps}, [])",
+    )
     notebook(books, "02_second", "1", needs=["01_first"])
     assert invoke("--out", tmp_path / "out").exit_code == 0
     path = books / "01_first.ipynb"
@@ -109,7 +118,9 @@ def test_corrected_prose_is_shown_and_runs_nothing_again(books, without_kernels,
     page = (tmp_path / "out" / "01_first.html").read_text()
     assert "A corrected sentence." in page
     assert "The last words." in page
-    assert invoke("--out", tmp_path / "out").output.count("done, nothing changed") == 2  # and its record is whole
+    assert (
+        invoke("--out", tmp_path / "out").output.count("done, nothing changed") == 2
+    )  # and its record is whole
     book.cells[-2].source += "\n1 + 1"
     nbformat.write(book, path)
     assert "nothing changed" not in invoke("--out", tmp_path / "out").output

@@ -9,7 +9,16 @@ from torch.nn import functional as F
 from nbutils.nade.convnet import Attention, OneHotConv, padding
 from nbutils.nade.inpainter import KINDS, MERGERS, Inpainter, InpainterConfig, predict
 
-SMALL = dict(image_size=8, levels=5, width=6, layers=5, embedding_size=4, reader_size=4, reader_kernel=2, merger_planes=2)
+SMALL = dict(
+    image_size=8,
+    levels=5,
+    width=6,
+    layers=5,
+    embedding_size=4,
+    reader_size=4,
+    reader_kernel=2,
+    merger_planes=2,
+)
 
 
 def trained_like(model, seed=0):
@@ -26,7 +35,9 @@ def trained_like(model, seed=0):
 
 def case(config, batch=3, words=6, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    image = torch.randint(config.levels, (batch, config.channels, config.image_size, config.image_size), generator=generator)
+    image = torch.randint(
+        config.levels, (batch, config.channels, config.image_size, config.image_size), generator=generator
+    )
     known = torch.rand(image.shape, generator=generator) < 0.6
     caption = torch.randint(1, max(2, config.vocabulary_size), (batch, words), generator=generator)
     return image, known, caption, torch.tensor([words, 2, 0])[:batch]
@@ -46,7 +57,9 @@ def test_the_look_up_is_the_convolution_over_one_hot_planes(kernel_size, ordered
     found = layer(image, known)
     assert torch.allclose(found, expected, atol=1e-12)
     upstream = torch.randn_like(found)
-    gradients = [torch.autograd.grad((out * upstream).sum(), list(layer.parameters())) for out in (found, expected)]
+    gradients = [
+        torch.autograd.grad((out * upstream).sum(), list(layer.parameters())) for out in (found, expected)
+    ]
     assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(*gradients))
 
 
@@ -62,7 +75,13 @@ def test_what_is_hidden_has_no_influence(kind, merger):
 @pytest.mark.parametrize("merger", MERGERS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_padding_has_no_influence_and_words_have(merger, bidirectional):
-    model = trained_like(Inpainter(InpainterConfig(**SMALL, merger=merger, bidirectional=bidirectional, vocabulary_size=9, reader_normalize=True)))
+    model = trained_like(
+        Inpainter(
+            InpainterConfig(
+                **SMALL, merger=merger, bidirectional=bidirectional, vocabulary_size=9, reader_normalize=True
+            )
+        )
+    )
     image, known, caption, length = case(model.config)
     logits = model(image, known, caption, length)
     assert torch.allclose(model(image, known, F.pad(caption, (0, 7), value=3), length), logits, atol=1e-12)
@@ -76,7 +95,9 @@ def test_padding_has_no_influence_and_words_have(merger, bidirectional):
 def test_attention_weights_sum_to_one_over_the_words_alone():
     attention = Attention(6, 4).double()
     valid = torch.tensor([[True, True, False], [False, False, False]])
-    weights = attention.weights(torch.randn(2, 4, 6).double(), attention.metric(torch.randn(2, 3, 4).double()), valid)
+    weights = attention.weights(
+        torch.randn(2, 4, 6).double(), attention.metric(torch.randn(2, 3, 4).double()), valid
+    )
     assert torch.allclose(weights[0].sum(-1), torch.ones(4).double())
     assert (weights[0, :, 2] == 0).all()
     assert (weights[1] == 0).all()
@@ -97,15 +118,21 @@ def test_chosen_logits_are_those_of_the_whole(readout):
     image, known, caption, length = case(model.config)
     index = torch.randperm(image.numel(), generator=torch.Generator().manual_seed(1))[:50]
     whole = model(image, known, caption, length)
-    assert torch.allclose(model(image, known, caption, length, index=index), whole.flatten(0, 3)[index], atol=1e-12)
-    assert torch.equal(predict(lambda *a: whole, image, known, caption, length, index), whole.flatten(0, 3)[index])
+    assert torch.allclose(
+        model(image, known, caption, length, index=index), whole.flatten(0, 3)[index], atol=1e-12
+    )
+    assert torch.equal(
+        predict(lambda *a: whole, image, known, caption, length, index), whole.flatten(0, 3)[index]
+    )
     assert model(image, known, caption, length, index=index[:0]).shape == (0, 5)
 
 
 @pytest.mark.parametrize("kernel_size", [2, 3, 4])
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_pixel_changes_the_predictions_within_the_receptive_field_and_no_others(kind, kernel_size):
-    config = InpainterConfig(image_size=33, channels=1, levels=2, width=4, layers=3, kind=kind, kernel_size=kernel_size)
+    config = InpainterConfig(
+        image_size=33, channels=1, levels=2, width=4, layers=3, kind=kind, kernel_size=kernel_size
+    )
     model = trained_like(Inpainter(config))
     for norm in (model.first_norm, *(layer.norm for layer in model.body)):
         norm.running_mean.sub_(100)  # no unit is cut off
@@ -116,7 +143,9 @@ def test_one_pixel_changes_the_predictions_within_the_receptive_field_and_no_oth
     image[1, 0, 16, 16] = 1
     with torch.no_grad():
         plain, changed = model(image, torch.ones_like(image, dtype=torch.bool))[:, 0]
-    before, after = (sum(sides) for sides in zip(*(padding(kernel_size, dilation) for dilation in config.dilations)))
+    before, after = (
+        sum(sides) for sides in zip(*(padding(kernel_size, dilation) for dilation in config.dilations))
+    )
     expected = torch.zeros(33, 33, dtype=torch.bool)
     expected[16 - after : 17 + before, 16 - after : 17 + before] = True
     assert torch.equal((changed - plain).abs().amax(-1) > 1e-9, expected)

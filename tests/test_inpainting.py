@@ -2,19 +2,19 @@
 
 import torch
 
-from nbutils import inpainting
 from nbutils.data import sources
 from nbutils.nade.objective import InpaintingTask
-from nbutils.training import TrainingSettings
+from nbutils.training import inpainters
+from nbutils.training.loop import TrainingSettings
 
 
 def trained(folder, loss="cross_entropy", **choices):
     splits = sources.load("scenes", image_size=8, num_train=20, num_valid=4)
-    train_set, valid_set = inpainting.encode(splits)
+    train_set, valid_set = inpainters.encode(splits)
     task = InpaintingTask(pictures=train_set, held_out=valid_set, hole_size=4, loss=loss)
     settings = TrainingSettings(steps=3, batch_size=4, validate_every=3, schedule="cosine")
     config = dict(image_size=8, width=6, layers=2, embedding_size=4, reader_size=4)
-    return inpainting.fit(loss, splits, folder, config=config, task=task, settings=settings, **choices)
+    return inpainters.fit(loss, splits, folder, config=config, task=task, settings=settings, **choices)
 
 
 def test_the_same_training_is_done_once_and_another_loss_elsewhere(tmp_path):

@@ -24,15 +24,30 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 TOKEN = "panels"
 MINUTES = 60_000  # of a browser's waiting
-SETTINGS = {"apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}'}  # no question in front of the notebook
+SETTINGS = {
+    "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}'
+}  # no question in front of the notebook
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, smoke):
-    """The address of a JupyterLab, and a folder with the folder `notebooks` that it serves and with a copy of the series in `reports`."""
+    """The address of a JupyterLab, and a folder with the folder `notebooks` that it serves and with a copy of
+    the series in `reports`."""
     folder = tmp_path_factory.mktemp("lab")
-    environment = os.environ | {"NBUTILS_PANELS": "1", "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
-    environment |= {name: str(folder / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")}
+    environment = os.environ | {
+        "NBUTILS_PANELS": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+    }
+    environment |= {
+        name: str(folder / name)
+        for name in (
+            "JUPYTER_CONFIG_DIR",
+            "JUPYTER_RUNTIME_DIR",
+            "JUPYTERLAB_SETTINGS_DIR",
+            "JUPYTERLAB_WORKSPACES_DIR",
+            "IPYTHONDIR",
+        )
+    }
     for name, content in SETTINGS.items():
         path = folder / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True)
@@ -42,7 +57,15 @@ def lab(tmp_path_factory, smoke):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={folder / 'notebooks'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter",
+        "lab",
+        "--no-browser",
+        "--allow-root",
+        f"--ServerApp.root_dir={folder / 'notebooks'}",
+    ]
     command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}"]
     with open(folder / "log", "wb") as log:
         server = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
@@ -59,9 +82,12 @@ def lab(tmp_path_factory, smoke):
 
 
 def write_small(name, path, reports):
-    """A copy, at `path`, of a notebook whose parameters are those of the profile smoke, as a reader would have typed them."""
+    """A copy, at `path`, of a notebook whose parameters are those of the profile smoke, as a reader would
+    have typed them."""
     original = parameters.NOTEBOOKS / f"{name}.ipynb"
-    values = parameters.resolve({name: original}, parameters.read_profile("smoke"), {})[name] | {"reports": str(reports)}
+    values = parameters.resolve({name: original}, parameters.read_profile("smoke"), {})[name] | {
+        "reports": str(reports)
+    }
     book = nbformat.read(original, as_version=4)
     (cell,) = [cell for cell in book.cells if "parameters" in cell.metadata.get("tags", ())]
     cell.source = "\n".join(f"{key} = {value!r}" for key, value in values.items())
@@ -82,7 +108,8 @@ def wait_until_served(address, server, log):
 
 @pytest.fixture(scope="module")
 def opened(browser, lab):
-    """A function that opens a copy of a notebook with a kernel of its own, runs all cells and gives the page once a panel is there."""
+    """A function that opens a copy of a notebook with a kernel of its own, runs all cells and gives the page
+    once a panel is there."""
     address, folder = lab
     context = browser.new_context(viewport={"width": 1600, "height": 1200})
 
@@ -93,8 +120,12 @@ def opened(browser, lab):
         page = context.new_page()
         page.goto(f"{address}/lab/tree/{copy.name}?token={TOKEN}&reset")
         expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible(timeout=2 * MINUTES)
-        expect(page.locator(".jp-NotebookPanel-toolbar .jp-KernelName")).to_contain_text("Python 3", timeout=2 * MINUTES)
-        expect(page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')).to_be_attached(timeout=2 * MINUTES)  # before that nothing is run
+        expect(page.locator(".jp-NotebookPanel-toolbar .jp-KernelName")).to_contain_text(
+            "Python 3", timeout=2 * MINUTES
+        )
+        expect(page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]')).to_be_attached(
+            timeout=2 * MINUTES
+        )  # before that nothing is run
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         expect(picture(page)).to_be_attached(timeout=5 * MINUTES)
@@ -113,13 +144,20 @@ def picture(page, number=0):
 
 def pixels(image):
     """What a picture of a panel shows, from the address that its <img> has now."""
-    content = image.evaluate("async image => [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())]")
+    content = image.evaluate(
+        "async image => [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())]"
+    )
     return np.asarray(Image.open(io.BytesIO(bytes(content))).convert("RGB"))
 
 
 def press(page, slider, key, number=0):
     """Press a key on the handle of a slider."""
-    handle = page.locator(".widget-slider").filter(has=page.get_by_text(slider, exact=True)).nth(number).get_by_role("slider")
+    handle = (
+        page.locator(".widget-slider")
+        .filter(has=page.get_by_text(slider, exact=True))
+        .nth(number)
+        .get_by_role("slider")
+    )
     handle.focus()
     handle.press(key)
 
@@ -189,7 +227,7 @@ def test_in_05_the_attention_follows_the_word(opened):
 
 
 def test_in_10_sliders_move_the_hole_and_hide_the_end_of_a_digit(opened):
-    page = opened("10_mnist_exact_inpainting")
+    page = opened("12_exact_inpainting")
     digit, continued = picture(page, 0), picture(page, 1)
     expect(page.get_by_text("all 16 fillings weighed")).to_be_visible(timeout=MINUTES)
     source, before = digit.get_attribute("src"), pixels(digit)
@@ -208,7 +246,7 @@ def test_in_10_sliders_move_the_hole_and_hide_the_end_of_a_digit(opened):
 
 
 def test_in_15_panels_open_with_the_models_of_other_reports(opened):
-    page = opened("15_play_with_models")
+    page = opened("16_play")
     page.get_by_role("button", name="Fill in").click()
     expect(page.get_by_text("variables filled in with")).to_be_visible(timeout=MINUTES)
     expect(page.get_by_text("of a pixel's attention")).to_be_visible(timeout=MINUTES)

@@ -1,4 +1,5 @@
-"""Claims are settled by rules that stand before their numbers, and by nothing that an interval does not support."""
+"""Claims are settled by rules that stand before their numbers, and by nothing that an interval does not
+support."""
 
 import json
 
@@ -6,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nbutils.reports import figures, ledger, results
+from nbutils.evidence import ledger, results
+from nbutils.show import figures
 
 
 @pytest.fixture
@@ -17,7 +19,14 @@ def shown(monkeypatch):
 
 
 def settle(claims, claim, found, **choices):
-    return claims.settle(claim, found, **({"unit": "bits", "per": "pictures", "measured": "what it costs", "evidence": "figure-key"} | choices))
+    return claims.settle(
+        claim,
+        found,
+        **(
+            {"unit": "bits", "per": "pictures", "measured": "what it costs", "evidence": "figure-key"}
+            | choices
+        ),
+    )
 
 
 def test_the_interval_of_a_mean_covers_it_as_often_as_it_says():
@@ -50,7 +59,14 @@ def test_a_difference_of_two_groups_is_that_of_their_means():
         ledger.difference(first[:1], second)
 
 
-@pytest.mark.parametrize(("values", "verdict"), [(np.linspace(1, 2, 20), "supported"), (np.linspace(-2, -1, 20), "refuted"), (np.linspace(-1, 1, 20), "undecided")])
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        (np.linspace(1, 2, 20), "supported"),
+        (np.linspace(-2, -1, 20), "refuted"),
+        (np.linspace(-1, 1, 20), "undecided"),
+    ],
+)
 def test_the_verdict_follows_from_where_the_interval_lies(shown, values, verdict):
     claims = ledger.Ledger()
     claims.state("A10", "the rule")
@@ -63,15 +79,33 @@ def test_the_verdict_follows_from_where_the_interval_lies(shown, values, verdict
 def test_the_value_of_the_rule_need_not_be_zero_and_sides_can_be_exchanged(shown):
     claims = ledger.Ledger()
     claims.state("A03", "the rule")
-    assert settle(claims, "A03", ledger.mean(np.linspace(0.01, 0.04, 20)), null=0.05, above="refuted", below="supported") == "supported"
+    assert (
+        settle(
+            claims,
+            "A03",
+            ledger.mean(np.linspace(0.01, 0.04, 20)),
+            null=0.05,
+            above="refuted",
+            below="supported",
+        )
+        == "supported"
+    )
 
 
-@pytest.mark.parametrize(("stated", "found", "choices", "message"), [
-    ("A10", ledger.mean(np.linspace(-1, 1, 20)), {"verdict": "supported"}, "the interval .* holds 0"),
-    ("A10", ledger.exact(1.0), {}, "verdict: None for A10; expected one of supported"),
-    ("A10", ledger.exact(1.0), {"verdict": "likely"}, "verdict: 'likely'"),
-    ("A11", ledger.exact(1.0), {"verdict": "supported"}, "A10 was not stated; its rule has to stand before its number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stated", "found", "choices", "message"),
+    [
+        ("A10", ledger.mean(np.linspace(-1, 1, 20)), {"verdict": "supported"}, "the interval .* holds 0"),
+        ("A10", ledger.exact(1.0), {}, "verdict: None for A10; expected one of supported"),
+        ("A10", ledger.exact(1.0), {"verdict": "likely"}, "verdict: 'likely'"),
+        (
+            "A11",
+            ledger.exact(1.0),
+            {"verdict": "supported"},
+            "A10 was not stated; its rule has to stand before its number",
+        ),
+    ],
+)
 def test_what_no_rule_or_interval_supports_is_refused(shown, stated, found, choices, message):
     claims = ledger.Ledger()
     claims.state(stated, "the rule")
@@ -80,12 +114,18 @@ def test_what_no_rule_or_interval_supports_is_refused(shown, stated, found, choi
 
 
 def test_of_several_measures_the_one_that_decides_is_one_whose_interval_leaves_zero_out():
-    """Also where another has the larger effect for its width, but a lopsided interval that holds zero, or none of any width."""
-    lopsided, plain, still = ({"effect": effect, "interval": interval} for effect, interval in ((0.6, [-0.01, 0.99]), (0.3, [0.01, 0.7]), (0.0, [0.0, 0.0])))
+    """Also where another has the larger effect for its width, but a lopsided interval that holds zero, or
+    none of any width."""
+    lopsided, plain, still = (
+        {"effect": effect, "interval": interval}
+        for effect, interval in ((0.6, [-0.01, 0.99]), (0.3, [0.01, 0.7]), (0.0, [0.0, 0.0]))
+    )
     assert ledger.decisive({"lopsided": lopsided, "plain": plain, "still": still}) == ("plain", plain)
     assert [ledger.side(found) for found in (lopsided, plain, still)] == [0, 1, 0]
     assert ledger.side(plain, null=0.8) == -1
-    assert ledger.decisive({"plain": plain, "sharp": {"effect": -1.0, "interval": [-1.0, -1.0]}})[0] == "sharp"
+    assert (
+        ledger.decisive({"plain": plain, "sharp": {"effect": -1.0, "interval": [-1.0, -1.0]}})[0] == "sharp"
+    )
 
 
 def test_a_claim_is_settled_once_and_none_is_left_open(shown, tmp_path):

@@ -15,8 +15,13 @@ def test_the_estimate_agrees_with_the_mean_over_all_orderings_within_its_error()
     model = tiny_model()
     image = torch.tensor([[[[0, 2], [1, 1]]], [[[2, 2], [0, 1]]]])
     with torch.no_grad():
-        exact = [np.mean([exact_nll(model, picture[None], order) for order in itertools.permutations(range(4))]) for picture in image]
-    estimate, error = likelihood.estimate_nll(model, image, image < 0, num_masks=3000, generator=torch.Generator().manual_seed(0))
+        exact = [
+            np.mean([exact_nll(model, picture[None], order) for order in itertools.permutations(range(4))])
+            for picture in image
+        ]
+    estimate, error = likelihood.estimate_nll(
+        model, image, image < 0, num_masks=3000, generator=torch.Generator().manual_seed(0)
+    )
     assert ((estimate - torch.tensor(exact)).abs() < 4 * error).all()
     assert (error < 0.1 * estimate).all()
 
@@ -27,7 +32,9 @@ def test_a_hole_of_one_variable_is_exact_whatever_the_mask():
     image = torch.randint(5, (2, 3, 4, 4))
     known = torch.ones_like(image, dtype=torch.bool)
     known[:, 1, 2, 3] = False
-    estimate, error = likelihood.estimate_nll(model, image, known, num_masks=2, generator=torch.Generator().manual_seed(0))
+    estimate, error = likelihood.estimate_nll(
+        model, image, known, num_masks=2, generator=torch.Generator().manual_seed(0)
+    )
     expected = -model(image, known).log_softmax(-1)[:, 1, 2, 3].gather(1, image[:, 1, 2, 3, None])[:, 0]
     assert torch.allclose(estimate, expected.double(), atol=1e-5)
     assert (error < 1e-6).all()
@@ -35,30 +42,54 @@ def test_a_hole_of_one_variable_is_exact_whatever_the_mask():
 
 def case(batch=3):
     torch.manual_seed(1)
-    model = Inpainter(InpainterConfig(image_size=5, levels=6, width=5, layers=3, vocabulary_size=9, embedding_size=4, reader_size=4)).double().eval()
+    model = (
+        Inpainter(
+            InpainterConfig(
+                image_size=5, levels=6, width=5, layers=3, vocabulary_size=9, embedding_size=4, reader_size=4
+            )
+        )
+        .double()
+        .eval()
+    )
     generator = torch.Generator().manual_seed(2)
     image = torch.randint(6, (batch, 3, 5, 5), generator=generator)
-    known = torch.rand(image.shape, generator=generator) < torch.tensor([0.8, 0.4, 1.1])[:batch, None, None, None]  # the last has no hole
-    return model, image, known, torch.tensor([[2, 3], [4, 0], [5, 6]])[:batch], torch.tensor([2, 1, 0])[:batch]
+    known = (
+        torch.rand(image.shape, generator=generator) < torch.tensor([0.8, 0.4, 1.1])[:batch, None, None, None]
+    )  # the last has no hole
+    return (
+        model,
+        image,
+        known,
+        torch.tensor([[2, 3], [4, 0], [5, 6]])[:batch],
+        torch.tensor([2, 1, 0])[:batch],
+    )
 
 
 @pytest.mark.parametrize("ordering", likelihood.ORDERINGS)
 def test_an_exact_likelihood_is_the_sum_along_its_order_one_evaluation_at_a_time(ordering):
     model, image, known, caption, length = case()
-    nats, rank = likelihood.conditional_nlls(model, image, known, caption, length, ordering=ordering, generator=torch.Generator().manual_seed(0))
+    nats, rank = likelihood.conditional_nlls(
+        model, image, known, caption, length, ordering=ordering, generator=torch.Generator().manual_seed(0)
+    )
     assert (nats[0][known.flatten(1)] == 0).all()
     for example in range(3):
         shown, size = known[example].flatten().clone(), int((~known[example]).sum())
         assert rank[0, example].sort().values[:size].tolist() == list(range(size))
         for step in range(size):
             with torch.no_grad():
-                logits = model(image[[example]], shown.view(1, 3, 5, 5), caption[[example]], length[[example]]).reshape(75, 6)
+                logits = model(
+                    image[[example]], shown.view(1, 3, 5, 5), caption[[example]], length[[example]]
+                ).reshape(75, 6)
             (variable,) = (rank[0, example] == step).nonzero()[0].tolist()
             if ordering != "orderless":
                 entropies = torch.distributions.Categorical(logits=logits).entropy()[~shown]
                 expected = entropies.min() if ordering == "greedy" else entropies.max()
-                assert float(torch.distributions.Categorical(logits=logits[variable]).entropy()) == pytest.approx(float(expected))
-            assert float(nats[0, example, variable]) == pytest.approx(-float(logits[variable].log_softmax(-1)[image[example].flatten()[variable]]))
+                assert float(
+                    torch.distributions.Categorical(logits=logits[variable]).entropy()
+                ) == pytest.approx(float(expected))
+            assert float(nats[0, example, variable]) == pytest.approx(
+                -float(logits[variable].log_softmax(-1)[image[example].flatten()[variable]])
+            )
             shown[variable] = True
 
 
@@ -66,12 +97,21 @@ def test_the_same_orders_serve_every_picture_and_the_mean_and_ensemble_are_over_
     model, image, known, caption, length = case(2)
     known[1] = known[0]
     arguments = (model, image, known, caption, length)
-    _, rank = likelihood.conditional_nlls(*arguments, ordering="orderless", num_orders=4, generator=torch.Generator().manual_seed(5))
+    _, rank = likelihood.conditional_nlls(
+        *arguments, ordering="orderless", num_orders=4, generator=torch.Generator().manual_seed(5)
+    )
     assert torch.equal(rank[:, 0], rank[:, 1])
     assert not torch.equal(rank[0], rank[1])
-    nats = likelihood.hole_nll_per_order(*arguments, ordering="orderless", num_orders=4, generator=torch.Generator().manual_seed(5))
+    nats = likelihood.hole_nll_per_order(
+        *arguments, ordering="orderless", num_orders=4, generator=torch.Generator().manual_seed(5)
+    )
     assert nats.shape == (4, 2)
-    assert torch.allclose(likelihood.hole_nll(*arguments, ordering="orderless", num_orders=4, generator=torch.Generator().manual_seed(5)), nats.mean(0))
+    assert torch.allclose(
+        likelihood.hole_nll(
+            *arguments, ordering="orderless", num_orders=4, generator=torch.Generator().manual_seed(5)
+        ),
+        nats.mean(0),
+    )
     ensemble = likelihood.ensemble_nll(*arguments, num_orders=4, generator=torch.Generator().manual_seed(5))
     assert torch.allclose(ensemble, -nats.neg().exp().mean(0).log())
     assert (ensemble <= nats.mean(0)).all()

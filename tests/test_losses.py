@@ -20,13 +20,19 @@ def random_case(levels=7, n=12):
 
 def test_emd1_is_the_wasserstein_distance():
     logits, target = random_case()
-    expected = [stats.wasserstein_distance(np.arange(7), [t], p.numpy()) for p, t in zip(logits.softmax(-1), target.tolist())]
+    expected = [
+        stats.wasserstein_distance(np.arange(7), [t], p.numpy())
+        for p, t in zip(logits.softmax(-1), target.tolist())
+    ]
     assert np.allclose(losses.emd(logits, target, 1), expected, atol=1e-12)
 
 
 def test_emd2_is_the_sum_of_squared_differences_of_distribution_functions():
     logits, target = random_case()
-    expected = [sum((float(p[: v + 1].sum()) - (v >= t)) ** 2 for v in range(7)) for p, t in zip(logits.softmax(-1), target.tolist())]
+    expected = [
+        sum((float(p[: v + 1].sum()) - (v >= t)) ** 2 for v in range(7))
+        for p, t in zip(logits.softmax(-1), target.tolist())
+    ]
     assert np.allclose(losses.emd(logits, target, 2), expected, atol=1e-12)
 
 
@@ -68,7 +74,8 @@ def exact_nll(model, image, order):
 
 
 def test_ordering_weighted_loss_is_unbiased_for_the_mean_over_orderings():
-    """The expectation over the 15 masks of a 2 x 2 picture, with d uniform, equals the mean of the exact NLL over all 24 orderings."""
+    """The expectation over the 15 masks of a 2 x 2 picture, with d uniform, equals the mean of the exact NLL
+    over all 24 orderings."""
     model, image = tiny_model(), torch.tensor([[[[0, 2], [1, 1]]]])
     hole = torch.ones_like(image, dtype=torch.bool)
     with torch.no_grad():
@@ -90,8 +97,12 @@ def test_mean_unknown_is_the_plain_mean_and_optimize_given_adds_the_known():
     hole = torch.ones_like(known)
     weight = losses.weights(known, hole, "mean_unknown")
     assert torch.equal(weight, (~known).float() / 4)
-    assert torch.allclose(losses.weights(known, hole, "mean_unknown", optimize_given=True), torch.full(known.shape, 1 / 8))
-    given = losses.weights(known, hole, "ordering_weighted", optimize_given=True) - losses.weights(known, hole, "ordering_weighted")
+    assert torch.allclose(
+        losses.weights(known, hole, "mean_unknown", optimize_given=True), torch.full(known.shape, 1 / 8)
+    )
+    given = losses.weights(known, hole, "ordering_weighted", optimize_given=True) - losses.weights(
+        known, hole, "ordering_weighted"
+    )
     assert torch.allclose(given, known / 2)
 
 

@@ -36,7 +36,11 @@ def test_orderless_masks_inside_a_hole_know_everything_outside():
 
 def test_an_empty_hole_is_refused():
     with pytest.raises(ValueError, match="example 1 has no variable"):
-        masks.orderless((2, 1, 2, 2), hole=torch.tensor([True, False])[:, None, None, None].expand(2, 1, 2, 2), generator=seeded())
+        masks.orderless(
+            (2, 1, 2, 2),
+            hole=torch.tensor([True, False])[:, None, None, None].expand(2, 1, 2, 2),
+            generator=seeded(),
+        )
 
 
 def test_square_masks_hide_one_square_anywhere():
@@ -57,8 +61,8 @@ def test_central_squares_are_central_and_large_ones_refused():
 
 
 def test_contiguish_masks_know_each_variable_with_a_uniform_probability():
-    """Given p a variable is known with probability p, so over examples with p ~ U(0, 1) with 1/2, at borders as in the middle.
-    Redrawing masks that hide nothing lowers that by at most the share of such masks."""
+    """Given p a variable is known with probability p, so over examples with p ~ U(0, 1) with 1/2, at borders
+    as in the middle. Redrawing masks that hide nothing lowers that by at most the share of such masks."""
     known = masks.contiguish((20000, 1, 5, 5), radius=1, generator=seeded()).float()
     rates = known.mean(0)[0]
     assert (rates - rates.mean()).abs().max() < 0.015  # four standard errors
@@ -66,10 +70,16 @@ def test_contiguish_masks_know_each_variable_with_a_uniform_probability():
 
 
 def test_contiguish_masks_given_p_have_the_right_marginals_and_neighbourhoods(monkeypatch):
-    """With p fixed at 0.6: known with probability 0.6; two horizontal neighbours, whose windows of 3 x 3 share 6 places, are both
-    known with probability q^12 = p^(12/9)."""
+    """With p fixed at 0.6: known with probability 0.6; two horizontal neighbours, whose windows of 3 x 3
+    share 6 places, are both known with probability q^12 = p^(12/9)."""
     real = torch.rand
-    monkeypatch.setattr(torch, "rand", lambda *shape, **options: real(*shape, **options) if shape[-1] > 1 else torch.full(shape, 0.6, dtype=torch.float64))
+    monkeypatch.setattr(
+        torch,
+        "rand",
+        lambda *shape, **options: (
+            real(*shape, **options) if shape[-1] > 1 else torch.full(shape, 0.6, dtype=torch.float64)
+        ),
+    )
     known = masks.contiguish((4000, 2, 6, 6), radius=1, generator=seeded())
     assert abs(float(known.float().mean()) - 0.6) < 0.01
     both = (known[..., 1:] & known[..., :-1]).float().mean()
@@ -84,6 +94,8 @@ def test_contiguish_masks_hide_whole_neighbourhoods_and_never_nothing():
     assert (~known).flatten(1).any(1).all()
     assert known.any()
     beyond = torch.nn.functional.pad(known.float(), (4, 4, 4, 4))
-    windows = torch.nn.functional.max_pool2d(beyond, 5, stride=1) == 0  # (300, 1, 13, 13): those of all places at most 2 outside
+    windows = (
+        torch.nn.functional.max_pool2d(beyond, 5, stride=1) == 0
+    )  # (300, 1, 13, 13): those of all places at most 2 outside
     covered = torch.nn.functional.max_pool2d(windows.float(), 5, stride=1) > 0
     assert torch.equal(covered, ~known)

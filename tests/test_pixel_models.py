@@ -8,9 +8,15 @@ import torch
 
 from nbutils.data import digits
 from nbutils.pixelrnn import objective
-from nbutils.pixelrnn.models import PixelClassifier, PixelPredictor, RecurrentConfig, WholeImageClassifier, pixel_nll
+from nbutils.pixelrnn.models import (
+    PixelClassifier,
+    PixelPredictor,
+    RecurrentConfig,
+    WholeImageClassifier,
+    pixel_nll,
+)
 from nbutils.pixelrnn.objective import ClassificationTask, PredictionTask
-from nbutils.training import TrainingSettings, train
+from nbutils.training.loop import TrainingSettings, train
 
 CONFIGS = [dict(), dict(cell="lstm"), dict(num_layers=3), dict(cell="lstm", num_layers=2)]
 
@@ -48,7 +54,9 @@ def twenty():
     return splits.train, splits.train
 
 
-SETTINGS = dict(batch_size=20, schedule="constant", validate_every=50, checkpoint_every=1000, beta2=0.999, clip_norm=1.0)
+SETTINGS = dict(
+    batch_size=20, schedule="constant", validate_every=50, checkpoint_every=1000, beta2=0.999, clip_norm=1.0
+)
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
@@ -56,8 +64,15 @@ def test_a_classifier_learns_twenty_pictures_by_heart(tmp_path, cell):
     seen, held_out = twenty()
     torch.manual_seed(0)
     model = PixelClassifier(RecurrentConfig(cell=cell, hidden_size=24))
-    task = ClassificationTask(pixels=digits.grey(seen), labels=seen.labels, held_out_pixels=digits.grey(held_out), held_out_labels=held_out.labels)
-    run = train(model, task, TrainingSettings(steps=150, learning_rate=0.01, **SETTINGS), tmp_path, {"name": "small"})
+    task = ClassificationTask(
+        pixels=digits.grey(seen),
+        labels=seen.labels,
+        held_out_pixels=digits.grey(held_out),
+        held_out_labels=held_out.labels,
+    )
+    run = train(
+        model, task, TrainingSettings(steps=150, learning_rate=0.01, **SETTINGS), tmp_path, {"name": "small"}
+    )
     assert run.metrics[-1]["valid_train_accuracy"] == 1
     assert run.metrics[-1]["valid_train_loss"] < 0.1
 
@@ -67,15 +82,28 @@ def test_a_predictor_learns_twenty_pictures_by_heart(tmp_path):
     torch.manual_seed(0)
     model = PixelPredictor(RecurrentConfig(hidden_size=64))
     task = PredictionTask(pixels=digits.binarise(seen), held_out_pixels=digits.binarise(held_out))
-    run = train(model, task, TrainingSettings(steps=700, learning_rate=0.02, **SETTINGS | {"schedule": "cosine"}), tmp_path, {"name": "small"})
-    assert run.metrics[-1]["valid_train_loss"] < math.log(20) / 63 + 0.02  # twenty equally likely pictures cannot cost less than log 20 each
+    run = train(
+        model,
+        task,
+        TrainingSettings(steps=700, learning_rate=0.02, **SETTINGS | {"schedule": "cosine"}),
+        tmp_path,
+        {"name": "small"},
+    )
+    assert (
+        run.metrics[-1]["valid_train_loss"] < math.log(20) / 63 + 0.02
+    )  # twenty equally likely pictures cannot cost less than log 20 each
 
 
 def test_validation_leaves_the_running_averages_alone_and_reestimates_a_copy():
     seen, held_out = twenty()
     model = PixelClassifier(RecurrentConfig(hidden_size=8)).eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    task = ClassificationTask(pixels=digits.grey(seen), labels=seen.labels, held_out_pixels=digits.grey(held_out), held_out_labels=held_out.labels)
+    task = ClassificationTask(
+        pixels=digits.grey(seen),
+        labels=seen.labels,
+        held_out_pixels=digits.grey(held_out),
+        held_out_labels=held_out.labels,
+    )
     scores = task.validate(model)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert scores["loss"] == pytest.approx(scores["train_loss"])  # the same pictures
@@ -90,7 +118,12 @@ def test_validation_leaves_the_running_averages_alone_and_reestimates_a_copy():
 def test_without_batch_normalisation_both_scores_are_the_same():
     seen, held_out = twenty()
     model = PixelClassifier(RecurrentConfig(hidden_size=8), batch_norm=False).eval()
-    task = ClassificationTask(pixels=digits.grey(seen), labels=seen.labels, held_out_pixels=digits.grey(held_out), held_out_labels=held_out.labels)
+    task = ClassificationTask(
+        pixels=digits.grey(seen),
+        labels=seen.labels,
+        held_out_pixels=digits.grey(held_out),
+        held_out_labels=held_out.labels,
+    )
     scores = task.validate(model)
     assert scores["loss"] == scores["running_loss"]
 
@@ -111,7 +144,10 @@ def test_the_whole_image_net_has_the_parameters_it_was_asked_for():
         assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(asked, rel=0.01)
 
 
-@pytest.mark.parametrize("wrong", [dict(cell="rnn"), dict(initialisation="zeros"), dict(hidden_size=0), dict(num_layers=0), dict(memory=2)])
+@pytest.mark.parametrize(
+    "wrong",
+    [dict(cell="rnn"), dict(initialisation="zeros"), dict(hidden_size=0), dict(num_layers=0), dict(memory=2)],
+)
 def test_impossible_configurations_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RecurrentConfig(**wrong)

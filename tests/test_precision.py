@@ -1,4 +1,5 @@
-"""What precision "auto" comes to, and that a process which shows or trains pays for nothing it does not need."""
+"""What precision "auto" comes to, and that a process which shows or trains pays for nothing it does not
+need."""
 
 import os
 import subprocess
@@ -8,15 +9,17 @@ import pytest
 import torch
 
 from nbutils import devices
-from nbutils.recipes import Recipe
-from nbutils.training import TrainingSettings
+from nbutils.training.loop import TrainingSettings
+from nbutils.training.recipes import Recipe
 
 PLAIN = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 
 
 def said(code, **environment):
     """What a new process prints."""
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment)
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment
+    )
     assert process.returncode == 0, process.stderr
     return process.stdout.strip()
 
@@ -60,7 +63,9 @@ def test_auto_is_bfloat16_where_the_processor_and_the_libraries_have_it(monkeypa
 
 def test_other_precisions_are_what_they_say_anywhere(monkeypatch):
     processor(monkeypatch, flags=(), capability="DEFAULT", onednn=None)
-    assert [devices.resolved(precision) for precision in devices.PRECISIONS[1:]] == list(devices.PRECISIONS[1:])
+    assert [devices.resolved(precision) for precision in devices.PRECISIONS[1:]] == list(
+        devices.PRECISIONS[1:]
+    )
 
 
 def test_a_machine_told_to_be_older_computes_in_single_precision():
@@ -71,23 +76,34 @@ def test_a_machine_told_to_be_older_computes_in_single_precision():
 def test_an_accelerator_decides_by_what_it_has(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for native, precision in ((True, "bf16-mixed"), (False, "32-true")):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True, native=native: native or including_emulation)
+        monkeypatch.setattr(
+            torch.cuda,
+            "is_bf16_supported",
+            lambda including_emulation=True, native=native: native or including_emulation,
+        )
         assert devices.default().type == "cuda"
         assert devices.resolved("auto") == precision
 
 
 KERNEL = """
-from nbutils import checkpoints, inpainting
 from nbutils.data import painted_colours, scenes, sources
 from nbutils.nade import likelihood, losses, masks, sampling, schedules, statistics
 from nbutils.nade.objective import InpaintingTask
-from nbutils.reports import animation, figures, ledger, parameters, results
-from nbutils.training import TrainingSettings
-parameters.check(precision="auto", steps=3)
+from nbutils.evidence import ledger, results
+from nbutils.reports import parameters
+from nbutils.show import animation, figures
+from nbutils.training import checkpoints, inpainters
+from nbutils.training.loop import TrainingSettings
+parameters.check({"precision": "auto", "steps": 3})
 """
-TRAINING = "import nbutils.cli\nfrom nbutils.recipes import Recipe\nfrom nbutils.reports import parameters"
-WORKER = "import nbutils.digit_models"
-COSTLY = "nbformat, jsonschema, rfc3987_syntax, lightning, scipy.stats, skimage.restoration, sklearn, nbconvert, papermill"
+TRAINING = (
+    "import nbutils.cli\nfrom nbutils.training.recipes import Recipe\nfrom nbutils.reports import parameters"
+)
+WORKER = "import nbutils.training.digit_models"
+COSTLY = (
+    "nbformat, jsonschema, rfc3987_syntax, lightning, scipy.stats, skimage.restoration, sklearn, "
+    "nbconvert, papermill"
+)
 
 
 @pytest.mark.parametrize("code", [KERNEL, TRAINING, WORKER], ids=["kernel", "training", "worker"])
@@ -97,5 +113,8 @@ def test_kernels_and_trainings_import_nothing_costly(code):
 
 
 def test_notebooks_are_validated_without_building_a_grammar():
-    code = "import nbutils.reports, nbformat, sys; nbformat.validate(nbformat.v4.new_notebook()); print(sys.modules['rfc3987_syntax'])"
+    code = (
+        "import nbutils.reports, nbformat, sys; nbformat.validate(nbformat.v4.new_notebook()); "
+        "print(sys.modules['rfc3987_syntax'])"
+    )
     assert said(code) == "None"

@@ -1,4 +1,5 @@
-"""A prepared folder holds what its source holds, the same bytes whatever the source is packed in and however often work is interrupted."""
+"""A prepared folder holds what its source holds, the same bytes whatever the source is packed in and however
+often work is interrupted."""
 
 import json
 import os
@@ -9,7 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from photo_sources import LAYOUTS, archive, class_project, coco_folder, coco_zips, complaint, contents, nbutils, own_folder, picture_bytes, write
+from photo_sources import (
+    LAYOUTS,
+    archive,
+    class_project,
+    coco_folder,
+    coco_zips,
+    complaint,
+    contents,
+    nbutils,
+    own_folder,
+    picture_bytes,
+    write,
+)
 
 from nbutils.data import checking, decoding, photos, prepare, prepared, sources
 
@@ -26,7 +39,10 @@ def make(source, out, size=16, jobs=1, **choices):
 def test_a_prepared_folder_holds_what_direct_reading_gives(tmp_path, layout):
     source = LAYOUTS[layout](tmp_path / "source")
     assert "16 x 16" in make(source, tmp_path / "out", jobs=2)
-    direct, mapped = (sources.load(str(folder), image_size=16, num_train=1000, num_valid=2) for folder in (source, tmp_path / "out"))
+    direct, mapped = (
+        sources.load(str(folder), image_size=16, num_train=1000, num_valid=2)
+        for folder in (source, tmp_path / "out")
+    )
     for split in photos.SPLITS:
         assert torch.equal(getattr(direct, split).images, getattr(mapped, split).images)
         assert getattr(direct, split).captions == getattr(mapped, split).captions
@@ -87,14 +103,27 @@ def test_broken_pictures_are_named_after_all_others_are_done_and_left_out_when_a
     write(folder, "004.jpg", picture_bytes(4)[:200])
     write(folder, "sub/011.jpg", "no picture")
     (folder / "020.jpg").unlink()
-    text = (folder / "captions.csv").read_text().replace("picture 7, no one", "a \0 bell").replace("picture 8, no one", "...").replace("picture 8, no two", "!")
+    text = (
+        (folder / "captions.csv")
+        .read_text()
+        .replace("picture 7, no one", "a \0 bell")
+        .replace("picture 8, no one", "...")
+        .replace("picture 8, no two", "!")
+    )
     write(folder, "captions.csv", text)
     source = archive(folder, tmp_path / f"pictures{pack}") if pack else folder
     line = complaint(nbutils("data", "prepare", source, "--size", 16, "--out", tmp_path / "out"))
     assert "004.jpg: not a readable picture" in line
     assert "6 broken in all" in line
     listed = (tmp_path / "out.broken.txt").read_text().splitlines()
-    assert [entry.split(": ")[0] for entry in listed] == ["004.jpg", "008.jpg", "008.jpg", "020.jpg", "sub/007.jpg", "sub/011.jpg"]
+    assert [entry.split(": ")[0] for entry in listed] == [
+        "004.jpg",
+        "008.jpg",
+        "008.jpg",
+        "020.jpg",
+        "sub/007.jpg",
+        "sub/011.jpg",
+    ]
     assert not (tmp_path / "out").exists()
     again = nbutils("data", "prepare", source, "--size", 16, "--out", tmp_path / "out", "--skip-broken")
     assert again.returncode == 0
@@ -152,11 +181,16 @@ def test_nothing_is_prepared_where_no_picture_can_be_used(tmp_path):
     source = coco_folder(tmp_path / "source")
     for number in (100, 101, 102):
         write(source, f"val2014/{number}.jpg", "no picture")
-    with pytest.raises(photos.PhotosError, match=r"of 3 pictures of valid none can be used; val2014/100.jpg: not a readable picture"):
+    with pytest.raises(
+        photos.PhotosError,
+        match=r"of 3 pictures of valid none can be used; val2014/100.jpg: not a readable picture",
+    ):
         make(source, tmp_path / "out", skip_broken=True)
 
 
-@pytest.mark.parametrize(("choices", "name"), [({"size": 4}, "size: 4"), ({"size": 5000}, "size: 5000"), ({"jobs": 0}, "jobs: 0")])
+@pytest.mark.parametrize(
+    ("choices", "name"), [({"size": 4}, "size: 4"), ({"size": 5000}, "size: 5000"), ({"jobs": 0}, "jobs: 0")]
+)
 def test_impossible_numbers_are_named(tmp_path, choices, name):
     with pytest.raises(photos.PhotosError, match=name):
         make(own_folder(tmp_path / "source"), tmp_path / "out", **choices)
@@ -164,7 +198,10 @@ def test_impossible_numbers_are_named(tmp_path, choices, name):
 
 def test_a_prepared_folder_of_another_size_says_how_to_make_the_right_one(tmp_path, monkeypatch):
     make(class_project(tmp_path / "source"), tmp_path / "photos64")
-    with pytest.raises(photos.PhotosError, match=r"pictures of 16 x 16 pixels; image_size is 32; .*nbutils data prepare SOURCE --size 32"):
+    with pytest.raises(
+        photos.PhotosError,
+        match=r"pictures of 16 x 16 pixels; image_size is 32; .*nbutils data prepare SOURCE --size 32",
+    ):
         sources.load(str(tmp_path / "photos64"), image_size=32, num_train=1, num_valid=1)
     monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
     splits = sources.load("photos", image_size=16, num_train=5, num_valid=2)
@@ -196,7 +233,10 @@ def test_check_says_that_all_is_well_or_lists_every_fault(tmp_path):
         write(source, name, "no picture")
     faulty = nbutils("data", "check", archive(source, tmp_path / "source.tar.gz"))
     assert "2 fault(s), listed above" in complaint(faulty)
-    assert [line.split(": ")[1] for line in faulty.stdout.splitlines() if "not a readable" in line] == ["004.jpg", "006.jpg"]
+    assert [line.split(": ")[1] for line in faulty.stdout.splitlines() if "not a readable" in line] == [
+        "004.jpg",
+        "006.jpg",
+    ]
 
 
 def test_the_row_and_the_picture_whose_pixels_changed_are_named(tmp_path):

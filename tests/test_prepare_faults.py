@@ -30,8 +30,24 @@ def undisturbed(source, tmp_path_factory):
 
 
 def start(source, out, *more):
-    command = [sys.executable, "-m", "nbutils", "data", "prepare", str(source), "--size", "64", "--out", str(out), "--jobs", "2", *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = [
+        sys.executable,
+        "-m",
+        "nbutils",
+        "data",
+        "prepare",
+        str(source),
+        "--size",
+        "64",
+        "--out",
+        str(out),
+        "--jobs",
+        "2",
+        *more,
+    ]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def some_done(process, out):
@@ -56,7 +72,9 @@ def gone(processes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pack", [None, ".tar.bz2"])
-def test_killed_twice_it_ends_with_the_bytes_of_an_undisturbed_preparation(source, undisturbed, tmp_path, pack):
+def test_killed_twice_it_ends_with_the_bytes_of_an_undisturbed_preparation(
+    source, undisturbed, tmp_path, pack
+):
     source = archive(source, tmp_path / f"pictures{pack}") if pack else source
     out = tmp_path / "out"
     for _ in range(2):
@@ -88,7 +106,9 @@ def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(source, undisturbe
 def test_a_killed_worker_is_an_error_that_says_so_and_nothing_is_lost(source, undisturbed, tmp_path):
     process = start(source, tmp_path / "out")
     some_done(process, tmp_path / "out")
-    workers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    workers = [
+        child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())
+    ]
     workers[0].kill()
     code, _, errors = finished(process)
     assert code == 2
@@ -112,7 +132,12 @@ def mounted(folder, options, script, *arguments):
     if sys.platform != "linux":
         pytest.skip("only Linux lets a user mount a disk of their own")
     setting = f'mount -t tmpfs -o {options} tmpfs "$0" && {script}'
-    return subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c", setting, str(folder), *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", setting, str(folder), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 PREPARE = f'"{sys.executable}" -m nbutils data prepare "$1" --size 64 --jobs 2 --out "$0/out"'
@@ -127,8 +152,14 @@ def test_a_disk_that_is_too_small_is_an_error_at_the_door(source, tmp_path):
 def test_a_disk_that_fills_later_is_an_error_and_nothing_is_lost(source, undisturbed, tmp_path):
     """Room for the arrays, but not for the captions: a file takes it while the pictures are decoded."""
     (tmp_path / "disk").mkdir()
-    fill = 'while [ ! -s "$0/.out.part/journal" ]; do sleep 0.01; done; dd if=/dev/zero of="$0/filler" bs=4k 2>/dev/null'
-    script = f'({fill}) & {PREPARE}; code=$?; wait; rm "$0/filler"; test $code = 2 && {PREPARE} >&2 && cp -r "$0/out" "$2"'
+    fill = (
+        'while [ ! -s "$0/.out.part/journal" ]; do sleep 0.01; done; dd if=/dev/zero of="$0/filler" '
+        "bs=4k 2>/dev/null"
+    )
+    script = (
+        f'({fill}) & {PREPARE}; code=$?; wait; rm "$0/filler"; test $code = 2 && {PREPARE} >&2 && cp -r '
+        '"$0/out" "$2"'
+    )
     process = mounted(tmp_path / "disk", "size=6m", script, source, tmp_path / "saved")
     assert process.returncode == 0, process.stdout + process.stderr
     first, *rest = process.stderr.splitlines()
@@ -146,7 +177,9 @@ def test_a_read_only_target_is_named(source, tmp_path):
 
 def test_the_traceback_is_shown_only_when_asked(tmp_path):
     write(tmp_path, "own/captions.csv", b"file,caption\n")
-    assert "Traceback" not in complaint(nbutils("data", "prepare", tmp_path / "own", "--out", tmp_path / "out"))
+    assert "Traceback" not in complaint(
+        nbutils("data", "prepare", tmp_path / "own", "--out", tmp_path / "out")
+    )
     debugged = nbutils("data", "prepare", tmp_path / "own", "--out", tmp_path / "out", "--debug")
     assert debugged.returncode == 2
     assert "Traceback (most recent call last)" in debugged.stderr
@@ -154,7 +187,9 @@ def test_the_traceback_is_shown_only_when_asked(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_picture_that_vanishes_between_listing_and_reading_is_named_like_a_broken_one(source, undisturbed, tmp_path):
+def test_a_picture_that_vanishes_between_listing_and_reading_is_named_like_a_broken_one(
+    source, undisturbed, tmp_path
+):
     own = tmp_path / "pictures"
     shutil.copytree(source, own)
     last = own / "sub" / f"{COUNT - 1:03}.jpg"

@@ -14,9 +14,10 @@ from test_browser import WIDTHS, faults_of
 from test_faults import COMMAND
 from test_reports import books, notebook  # noqa: F401  a fixture
 
-from nbutils.reports import parameters, progress, records, runner, workers
-from nbutils.reports.execution import Execution, Outcome
-from nbutils.reports.run_index import RunIndex
+from nbutils.reports import parameters
+from nbutils.reports.run import progress, records, runner, workers
+from nbutils.reports.run.execution import Execution, Outcome
+from nbutils.reports.run.run_index import RunIndex
 
 NEEDS = {"01_first": (), "02_second": ("01_first",), "03_third": (), "04_fourth": ("02_second", "03_third")}
 SECONDS = {"01_first": 10, "02_second": 20, "03_third": 40, "04_fourth": 5}
@@ -34,13 +35,17 @@ def test_the_time_left_is_that_of_the_longest_chain_or_of_the_work_shared_out():
     assert followed(capacity=1).left() == 75
     assert followed(expected={"01_first": 10}).left() is None
     watched = followed(capacity=1)
-    watched.ended("01_first", Outcome("01_first", "done", 20.0))  # twice as long as expected, so the others are too
+    watched.ended(
+        "01_first", Outcome("01_first", "done", 20.0)
+    )  # twice as long as expected, so the others are too
     assert watched.left() == pytest.approx(130)
     watched.stages["03_third"].began = time.time() - 1000
     assert watched.left() == pytest.approx(50)
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5940, "99 min"), (7500, "2 h 5 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5940, "99 min"), (7500, "2 h 5 min")]
+)
 def test_times_are_said_as_people_say_them(seconds, text):
     assert progress.spelled(seconds) == text
 
@@ -73,7 +78,8 @@ def test_the_published_run_tells_what_its_profile_takes(books, tmp_path):  # noq
 
 
 def test_what_others_wait_for_longest_runs_first(books, tmp_path):  # noqa: F811
-    """Two at a time, both places always taken: 03 and the chain from 01 begin, though 00 stands before them."""
+    """Two at a time, both places always taken: 03 and the chain from 01 begin, though 00 stands before
+    them."""
     needs, order = {"00_short": ()} | NEEDS, []
     for name in needs:
         notebook(books, name, "1", needs=needs[name])
@@ -113,12 +119,17 @@ def test_the_index_says_what_runs_since_when_and_what_is_to_come(under_way):
     page = under_way[1].read_text()
     assert "1 of 4 notebooks have ended, about 45 s left" in page
     assert "ValueError: &lt;b&gt;" in page
-    assert re.search(r"running</span> since \d\d:\d\d:\d\d on \d{4}-\d\d-\d\d, 2 of 5 cells, about (40|39) s left", page)
+    assert re.search(
+        r"running</span> since \d\d:\d\d:\d\d on \d{4}-\d\d-\d\d, 2 of 5 cells, about (40|39) s left", page
+    )
     assert "to come</span>, about 20 s" in page
     assert "An abstract." in page
 
 
-@pytest.mark.parametrize(("error", "said"), [(KeyboardInterrupt(), "was stopped"), (OSError("no space"), "ended with an error (no space)")])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(KeyboardInterrupt(), "was stopped"), (OSError("no space"), "ended with an error (no space)")],
+)
 def test_an_index_says_that_its_run_has_broken_off(under_way, error, said):
     watched, path = under_way
     watched.__exit__(type(error), error, None)

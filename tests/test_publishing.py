@@ -1,4 +1,5 @@
-"""A finished run is published whole or not at all, holds nothing of one machine, and its small checkpoints predict what the large ones do."""
+"""A finished run is published whole or not at all, holds nothing of one machine, and its small checkpoints
+predict what the large ones do."""
 
 import base64
 import io
@@ -21,29 +22,33 @@ from test_faults import COMMAND
 from test_reports import notebook
 from typer.testing import CliRunner
 
-from nbutils import checkpoints, digit_models
 from nbutils.cli import app
 from nbutils.data import digits, scenes
 from nbutils.nade import masks
 from nbutils.nade.losses import cross_entropy
 from nbutils.pixelrnn.models import pixel_nll
-from nbutils.reports import execution, figures, leaks, lighter, parameters, publications, publishing, records, runner
+from nbutils.reports import parameters, publications
+from nbutils.reports.publish import leaks, lighter, publishing
+from nbutils.reports.run import execution, records, runner
+from nbutils.show import figures
+from nbutils.training import checkpoints, digit_models
 
 ROOT = Path(__file__).parents[1]
 FILLS = """import os
 import numpy as np
-from nbutils import inpainting
 from nbutils.data import sources
+from nbutils.evidence import results
 from nbutils.nade.objective import InpaintingTask
-from nbutils.reports import animation, figures, results
-from nbutils.training import TrainingSettings
+from nbutils.show import animation, figures
+from nbutils.training import inpainters
+from nbutils.training.loop import TrainingSettings
 
 splits = sources.load("scenes", image_size=16, num_train=40, num_valid=8, seed=0)
-seen, held_out = inpainting.encode(splits)
+seen, held_out = inpainters.encode(splits)
 settings = TrainingSettings(steps=steps, batch_size=4, learning_rate=0.01, validate_every=steps)
 config = dict(image_size=16, width=8, layers=2, kind="dilated_residual", readout=8, embedding_size=8, reader_size=8, reader_kernel=3)
 task = InpaintingTask(pictures=seen, held_out=held_out, hole_size=8)
-model, run = inpainting.fit("inpainter", splits, f"{reports}/checkpoints/01_fills", config=config, task=task, settings=settings)
+model, run = inpainters.fit("inpainter", splits, f"{reports}/checkpoints/01_fills", config=config, task=task, settings=settings)
 frames = [np.random.default_rng(number).integers(0, 256, (3, 3, 16, 16)) for number in range(2)]
 animation.animations([animation.cell(part, None, "", f"Hole {number} being filled") for number, part in enumerate(frames)], "Two.", name="key")
 results.save(reports, "01_fills", {"bits": run.metrics[-1]["valid_bits"], "checkpoint": os.path.relpath(run.checkpoint, reports)},
@@ -51,9 +56,10 @@ results.save(reports, "01_fills", {"bits": run.metrics[-1]["valid_bits"], "check
 READS = """import os
 from pathlib import Path
 import numpy as np
-from nbutils import digit_models
-from nbutils.reports import figures, results
-from nbutils.training import TrainingSettings
+from nbutils.training import digit_models
+from nbutils.evidence import results
+from nbutils.show import figures
+from nbutils.training.loop import TrainingSettings
 
 before = results.load(reports, "01_fills")
 settings = TrainingSettings(steps=steps, batch_size=8, learning_rate=100.0, validate_every=1, keep_best=True)
@@ -66,11 +72,19 @@ figures.table([{"loss": run.metrics[-1]["valid_loss"]}], "One row.", name="losse
 results.save(reports, "02_reads", {"loss": run.metrics[-1]["valid_loss"], "choices": {"image_size": 8},
                                      "checkpoints": {"GRU": os.path.relpath(run.checkpoint, reports)}},
              [results.finding("It reads.", "table-losses", "loss")])"""
-README = f"# A project\n\nFirst, with `{publishing.front_page.BEGIN}`.\n\n{publishing.front_page.BEGIN}\n{publishing.front_page.END}\n\nLast.\n"
+README = (
+    "# A project\n\nFirst, with "
+    f"`{publishing.front_page.BEGIN}`.\n\n{publishing.front_page.BEGIN}\n{publishing.front_page.END}\n\nLast.\n"
+)
 
 
 def git(repository, *arguments):
-    subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@b.example", *arguments], cwd=repository, check=True, capture_output=True)
+    subprocess.run(
+        ["git", "-c", "user.name=A", "-c", "user.email=a@b.example", *arguments],
+        cwd=repository,
+        check=True,
+        capture_output=True,
+    )
 
 
 def clone(folder):
@@ -79,7 +93,9 @@ def clone(folder):
     shutil.copy(ROOT / ".gitignore", folder)
     (folder / "notebooks" / "profiles").mkdir(parents=True)
     (folder / "notebooks" / "profiles" / "quick.yaml").write_text("{}")
-    (folder / "notebooks" / "profiles" / "tiny.yaml").write_text("01_fills: {steps: 2}\n02_reads: {steps: 2}\n")
+    (folder / "notebooks" / "profiles" / "tiny.yaml").write_text(
+        "01_fills: {steps: 2}\n02_reads: {steps: 2}\n"
+    )
     notebook(folder / "notebooks", "01_fills", FILLS)
     notebook(folder / "notebooks", "02_reads", READS, needs=["01_fills"])
     (folder / "README.md").write_text(README)
@@ -131,8 +147,16 @@ def published(place):
 
 def tree(folder):
     """What is in a folder, without git's own: dict from name to bytes."""
-    every = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()}
-    return {name: content for name, content in every.items() if not name.startswith((".git/", "nbutils/")) and Path(name).name != ".lock"}
+    every = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.is_symlink()
+    }
+    return {
+        name: content
+        for name, content in every.items()
+        if not name.startswith((".git/", "nbutils/")) and Path(name).name != ".lock"
+    }
 
 
 def rewritten(reports, name, change=lambda book: None, sidecar=None, status="done"):
@@ -140,9 +164,13 @@ def rewritten(reports, name, change=lambda book: None, sidecar=None, status="don
     record = records.recorded(reports, name)
     book = nbformat.read(reports / f"{name}.ipynb", as_version=4)
     change(book)
-    outcome = execution.Outcome(name, status, record.outcome.seconds, error="" if status == "done" else "KeyError: 'x'")
+    outcome = execution.Outcome(
+        name, status, record.outcome.seconds, error="" if status == "done" else "KeyError: 'x'"
+    )
     content = json.dumps(sidecar).encode() if sidecar else (reports / f"{name}.json").read_bytes()
-    records.keep(reports, record.key, execution.Execution(outcome, (nbformat.writes(book) + "\n").encode(), content))
+    records.keep(
+        reports, record.key, execution.Execution(outcome, (nbformat.writes(book) + "\n").encode(), content)
+    )
     runner.render(reports, {}, print)
 
 
@@ -151,7 +179,9 @@ PICTURE = re.compile("data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
 
 def pixels(text):
     """Sizes and RGBA values of the pictures in a page or notebook."""
-    found = [Image.open(io.BytesIO(base64.b64decode(content))).convert("RGBA") for content in PICTURE.findall(text)]
+    found = [
+        Image.open(io.BytesIO(base64.b64decode(content))).convert("RGBA") for content in PICTURE.findall(text)
+    ]
     return [(image.size, image.tobytes()) for image in found]
 
 
@@ -173,11 +203,20 @@ def test_what_is_published_is_what_was_run(place):
     assert files["docs/filled.npy"] == (reports / "filled.npy").read_bytes()
     assert files["docs/scaling.md"] == b"How to scale.\n"
     manifest = json.loads(files["docs/published.json"])
-    assert {f"docs/{name}" for name in manifest["files"]} == {name for name in files if name.startswith("docs/")} - {"docs/published.json", "docs/scaling.md"}
+    assert {f"docs/{name}" for name in manifest["files"]} == {
+        name for name in files if name.startswith("docs/")
+    } - {"docs/published.json", "docs/scaling.md"}
     for name, entry in manifest["files"].items():
-        assert entry == {"digest": records.content_digest(files[f"docs/{name}"]), "bytes": len(files[f"docs/{name}"])}
+        assert entry == {
+            "digest": records.content_digest(files[f"docs/{name}"]),
+            "bytes": len(files[f"docs/{name}"]),
+        }
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, capture_output=True, text=True).stdout
-    assert (manifest["profile"], manifest["settings"], manifest["versions"]) == ("tiny", {}, checkpoints.versions())
+    assert (manifest["profile"], manifest["settings"], manifest["versions"]) == (
+        "tiny",
+        {},
+        checkpoints.versions(),
+    )
     assert head.startswith(manifest["commit"])
     assert len(manifest["commit"]) >= 7
     assert set(manifest["notebooks"]) == {"01_fills", "02_reads"}
@@ -186,18 +225,29 @@ def test_what_is_published_is_what_was_run(place):
 def test_published_notebooks_hold_the_last_frames_of_what_moves(place):
     files = published(place)
     for name in ("01_fills", "02_reads"):
-        book, run = nbformat.reads(files[f"docs/{name}.ipynb"].decode(), 4), nbformat.read(place[1] / f"{name}.ipynb", 4)
+        book, run = (
+            nbformat.reads(files[f"docs/{name}.ipynb"].decode(), 4),
+            nbformat.read(place[1] / f"{name}.ipynb", 4),
+        )
         assert book.metadata == run.metadata
         for cell, other in zip(book.cells, run.cells, strict=True):
             assert cell.source == other.source
-            moving = "".join(output.get("data", {}).get("text/html", "") for output in other.get("outputs", ()) if "animation-" in str(output))
+            moving = "".join(
+                output.get("data", {}).get("text/html", "")
+                for output in other.get("outputs", ())
+                if "animation-" in str(output)
+            )
             if not moving:
                 assert cell == other
                 continue
             still = next(output.data["text/html"] for output in cell.outputs if "animation-" in str(output))
             assert not re.search('image/gif|class="moving"|class="strip"|<style|<input|<button', still)
-            assert still.startswith('<figure id="animation-1" class="pictures" data-name="key"><div class="gallery"')
-            assert still.endswith('<figcaption>Two. <a href="01_fills.html">In motion on the page.</a></figcaption></figure>')
+            assert still.startswith(
+                '<figure id="animation-1" class="pictures" data-name="key"><div class="gallery"'
+            )
+            assert still.endswith(
+                '<figcaption>Two. <a href="01_fills.html">In motion on the page.</a></figcaption></figure>'
+            )
             strips = [strip for size, strip in pixels(moving) if size == (16, 48)]
             assert pixels(still) == [((16, 16), strip[-16 * 16 * 4 :]) for strip in strips]
             assert len(strips) == 2
@@ -207,7 +257,10 @@ def test_a_chart_weighs_less_and_is_the_same_pixel_for_pixel():
     rng, file = np.random.default_rng(0), io.BytesIO()
     colours = rng.integers(0, 256, (4, 4, 4), np.uint8).repeat(40, 0).repeat(40, 1)  # with an alpha channel
     Image.fromarray(colours).save(file, "PNG", compress_level=0)
-    text = f'<p>data:</p><img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}" alt="A chart">'
+    text = (
+        f'<p>data:</p><img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}" '
+        'alt="A chart">'
+    )
     light = lighter.pictures(text)
     assert "image/webp" in light
     assert len(light) < len(text) / 10
@@ -232,7 +285,11 @@ def test_other_settings_than_the_profile_s_are_told(place):
 
 def test_twice_gives_the_same_bytes_and_touches_nothing(place):
     first = published(place)
-    stamps = {path: path.stat().st_mtime_ns for path in (place[0] / "docs").rglob("*") if path.is_file() and path.name != ".lock"}
+    stamps = {
+        path: path.stat().st_mtime_ns
+        for path in (place[0] / "docs").rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
     again = publish(place)
     assert "nothing changed" in again.output
     assert tree(place[0]) == first
@@ -244,7 +301,9 @@ def test_twice_gives_the_same_bytes_and_touches_nothing(place):
 
 def of_digits(path):
     """What pixels cost under a model of digits, nats."""
-    pixels = digits.binarise(digits.load("embedded", image_size=8, num_train=60, num_valid=20, num_test=20).test)
+    pixels = digits.binarise(
+        digits.load("embedded", image_size=8, num_train=60, num_valid=20, num_test=20).test
+    )
     with torch.no_grad():
         return pixel_nll(digit_models.load(path), pixels)
 
@@ -258,7 +317,9 @@ def of_scenes(path):
         return cross_entropy(model(image, known, *vocabulary.encode([["A red ball."]] * 4)), image)[~known]
 
 
-@pytest.mark.parametrize(("name", "model", "predictions"), [("01_fills", None, of_scenes), ("02_reads", "GRU", of_digits)])
+@pytest.mark.parametrize(
+    ("name", "model", "predictions"), [("01_fills", None, of_scenes), ("02_reads", "GRU", of_digits)]
+)
 def test_a_published_checkpoint_predicts_what_the_whole_one_does(place, name, model, predictions):
     published(place)
     small = publications.checkpoint(name, model)
@@ -278,7 +339,9 @@ def test_a_published_checkpoint_predicts_what_the_whole_one_does(place, name, mo
     assert not any(torch.equal(tensor, kept[f"model.{key}"]) for key, tensor in best.items())
     rounded, exact = predictions(small), predictions(large)
     assert not torch.equal(rounded, exact)
-    torch.testing.assert_close(rounded, exact, atol=0.01, rtol=0.005)  # nats; weights have eleven binary digits
+    torch.testing.assert_close(
+        rounded, exact, atol=0.01, rtol=0.005
+    )  # nats; weights have eleven binary digits
 
 
 def test_a_model_is_found_by_the_name_of_its_notebook(place, monkeypatch):
@@ -290,7 +353,9 @@ def test_a_model_is_found_by_the_name_of_its_notebook(place, monkeypatch):
     with pytest.raises(ValueError, match="model: 'LSTM'; expected what 02_reads has published: GRU"):
         publications.checkpoint("02_reads", "LSTM")
     monkeypatch.setattr(parameters, "NOTEBOOKS", place[0] / "site-packages" / "notebooks")
-    with pytest.raises(FileNotFoundError, match="installed without its repository, where the published models are; clone it"):
+    with pytest.raises(
+        FileNotFoundError, match="installed without its repository, where the published models are; clone it"
+    ):
         publications.checkpoint("01_fills")
 
 
@@ -308,7 +373,9 @@ def test_the_readme_shows_what_was_found(place):
     with Image.open(io.BytesIO((place[0] / "docs" / "animation.gif").read_bytes())) as image:
         assert (image.n_frames, image.size) == (3, (328, 160))
     assert "the published findings stand there" in result.output
-    (place[0] / "README.md").write_text(readme.replace("It reads.", "It read once.").replace("Last.", "The very last."))
+    (place[0] / "README.md").write_text(
+        readme.replace("It reads.", "It read once.").replace("Last.", "The very last.")
+    )
     assert published(place)["README.md"].decode() == readme.replace("Last.", "The very last.")
 
 
@@ -329,7 +396,12 @@ def another_run(reports):
     """The run of a later day: another page, and a model less."""
     sidecar = json.loads((reports / "02_reads.json").read_text())
     (reports / "filled.npy").unlink()
-    rewritten(reports, "02_reads", say("later"), {key: value for key, value in sidecar.items() if key != "checkpoints"})
+    rewritten(
+        reports,
+        "02_reads",
+        say("later"),
+        {key: value for key, value in sidecar.items() if key != "checkpoints"},
+    )
 
 
 def test_what_is_no_longer_part_is_removed_and_what_is_others_stays(place):
@@ -354,8 +426,28 @@ def test_a_publication_that_was_stopped_is_taken_up_by_the_next(place, monkeypat
     assert published(place) == wanted
 
 
-MACHINES = ["/home/somebody/data", "see /tmp/x/y.py:3", "file:///data", r"C:\Users\somebody", "../../elsewhere", "10.1.2.3", "node7.cluster.internal", socket.gethostname()]
-NO_MACHINES = ["and/or", "a / b", "https://example.org/a/b", "1/2", "</td></tr>", "f'{reports}/checkpoints/04'", "../reports", "127.0.0.1", "version 2.13.0", "A" * 200 + "/ab/cd"]
+MACHINES = [
+    "/home/somebody/data",
+    "see /tmp/x/y.py:3",
+    "file:///data",
+    r"C:\Users\somebody",
+    "../../elsewhere",
+    "10.1.2.3",
+    "node7.cluster.internal",
+    socket.gethostname(),
+]
+NO_MACHINES = [
+    "and/or",
+    "a / b",
+    "https://example.org/a/b",
+    "1/2",
+    "</td></tr>",
+    "f'{reports}/checkpoints/04'",
+    "../reports",
+    "127.0.0.1",
+    "version 2.13.0",
+    "A" * 200 + "/ab/cd",
+]
 
 
 @pytest.mark.parametrize("text", MACHINES)
@@ -397,7 +489,9 @@ def damaged_results(repository, reports):
 
 
 def page_altered(repository, reports):
-    (reports / "01_fills.html").write_text((reports / "01_fills.html").read_text().replace("An abstract", "A boast"))
+    (reports / "01_fills.html").write_text(
+        (reports / "01_fills.html").read_text().replace("An abstract", "A boast")
+    )
     return "01_fills.html: is missing, or not what this version makes of its notebook"
 
 
@@ -420,12 +514,18 @@ def place_in_a_notebook(repository, reports):
 
 
 def place_in_results(repository, reports):
-    rewritten(reports, "02_reads", sidecar=json.loads((reports / "02_reads.json").read_text()) | {"where": "/home/somebody/data"})
+    rewritten(
+        reports,
+        "02_reads",
+        sidecar=json.loads((reports / "02_reads.json").read_text()) | {"where": "/home/somebody/data"},
+    )
     return "02_reads.json: holds '/home/somebody/data', a place or a name of one machine"
 
 
 def host_in_claims(repository, reports):
-    (reports / "claims.json").write_text(json.dumps([{"id": "A01", "measured": f"on {socket.gethostname()}"}]))
+    (reports / "claims.json").write_text(
+        json.dumps([{"id": "A01", "measured": f"on {socket.gethostname()}"}])
+    )
     return f"claims.json: holds {socket.gethostname()!r}, a place or a name of one machine"
 
 
@@ -462,7 +562,10 @@ def foreign_manifest(repository, reports):
 
 def markers_twice(repository, reports):
     (repository / "README.md").write_text(README + README)
-    return "README.md: has not just one line <!-- published --> and after it one line <!-- /published -->; correct them"
+    return (
+        "README.md: has not just one line <!-- published --> and after it one line <!-- /published -->; "
+        "correct them"
+    )
 
 
 def too_much_in_all(repository, reports):
@@ -472,9 +575,25 @@ def too_much_in_all(repository, reports):
 
 
 REFUSED = (
-    no_run, one_failed, one_not_run, damaged_results, page_altered, page_of_an_earlier_run, uncommitted, place_in_a_notebook, place_in_results, host_in_claims,
-    broken_claims, checkpoint_missing, checkpoint_cut, foreign_file, foreign_folder, foreign_manifest, markers_twice, too_much_in_all,
-)  # fmt: skip
+    no_run,
+    one_failed,
+    one_not_run,
+    damaged_results,
+    page_altered,
+    page_of_an_earlier_run,
+    uncommitted,
+    place_in_a_notebook,
+    place_in_results,
+    host_in_claims,
+    broken_claims,
+    checkpoint_missing,
+    checkpoint_cut,
+    foreign_file,
+    foreign_folder,
+    foreign_manifest,
+    markers_twice,
+    too_much_in_all,
+)
 
 
 def refused(place, message):
@@ -495,10 +614,17 @@ def test_what_must_not_be_published_is_one_line_and_nothing_is_written(place, ha
 
 @pytest.mark.parametrize(
     ("limit", "message"),
-    [("LARGEST_PAGE", "01_fills.html: has 0.0 MB, and a page may have 0"), ("LARGEST_CHECKPOINTS", "checkpoints: have 0.1 MB in half precision, and may have 0")],
+    [
+        ("LARGEST_PAGE", "01_fills.html: has 0.0 MB, and a page may have 0"),
+        ("LARGEST_CHECKPOINTS", "checkpoints: have 0.1 MB in half precision, and may have 0"),
+    ],
 )
 def test_pages_and_checkpoints_that_are_too_large_are_refused(place, monkeypatch, limit, message):
-    assert (publishing.LARGEST, publishing.LARGEST_PAGE, publishing.LARGEST_CHECKPOINTS) == (45_000_000, 12_000_000, 15_000_000)
+    assert (publishing.LARGEST, publishing.LARGEST_PAGE, publishing.LARGEST_CHECKPOINTS) == (
+        45_000_000,
+        12_000_000,
+        15_000_000,
+    )
     monkeypatch.setattr(publishing, limit, 1000)
     refused(place, message)
 
@@ -515,10 +641,24 @@ exec "$0" -c "$1" "$2/notebooks" publish "$3" --to "$2/docs"
 def test_on_a_full_disk_a_publication_stops_in_one_line_and_goes_on_when_there_is_space(place, tmp_path):
     if sys.platform != "linux":
         pytest.skip("only Linux lets a user mount a disk of their own")
-    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", FULL, sys.executable, COMMAND, *place, tmp_path]
+    command = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        FULL,
+        sys.executable,
+        COMMAND,
+        *place,
+        tmp_path,
+    ]
     last = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     assert (tmp_path / "code").read_text() == "2\n"
-    assert re.fullmatch(r"error: \[Errno 28\] \S+ could not be written \(No space left on device\); .*\n", (tmp_path / "errors").read_text())
+    assert re.fullmatch(
+        r"error: \[Errno 28\] \S+ could not be written \(No space left on device\); .*\n",
+        (tmp_path / "errors").read_text(),
+    )
     assert last.returncode == 0, last.stderr
     assert "2 reports" in last.stdout
 
@@ -545,9 +685,13 @@ def test_committed_later_what_was_run_gets_its_commit_and_is_not_run_again(finis
 
 def test_the_models_of_one_notebook_are_published_for_others_to_take(place, tmp_path):
     before, docs = tree(place[0]), place[0] / "docs"
-    with pytest.raises(ValueError, match="no models are published for image_size = 8; there are some for nothing"):
+    with pytest.raises(
+        ValueError, match="no models are published for image_size = 8; there are some for nothing"
+    ):
         publications.take(tmp_path / "taken", "02_reads", image_size=8)
-    result = CliRunner().invoke(app, ["publish", str(place[1]), "--models", "02", "--to", str(docs / "quick")])
+    result = CliRunner().invoke(
+        app, ["publish", str(place[1]), "--models", "02", "--to", str(docs / "quick")]
+    )
     assert result.exit_code == 0, result.output
     small = json.loads((docs / "quick" / "02_reads.json").read_text())["checkpoints"]["GRU"]
     added = {f"docs/quick/{name}" for name in ("02_reads.json", "published.json", small)}
@@ -557,13 +701,18 @@ def test_the_models_of_one_notebook_are_published_for_others_to_take(place, tmp_
     assert taken == {"GRU": tmp_path / "taken" / small}
     assert taken["GRU"].read_bytes() == (docs / "quick" / small).read_bytes()
     assert publications.fitting("02_reads", image_size=9) is None
-    with pytest.raises(ValueError, match="for image_size = 9; there are some for image_size = 8; take those values, or train"):
+    with pytest.raises(
+        ValueError, match="for image_size = 9; there are some for image_size = 8; take those values, or train"
+    ):
         publications.take(tmp_path / "taken", "02_reads", image_size=9)
 
 
 def test_results_depend_on_the_published_weights_that_they_may_take(place):
     path = place[0] / "notebooks" / "02_reads.ipynb"
-    keys = {choice: records.cache_key(path, {"checkpoint": choice}, []) for choice in ("trained", "auto", "published")}
+    keys = {
+        choice: records.cache_key(path, {"checkpoint": choice}, [])
+        for choice in ("trained", "auto", "published")
+    }
     published(place)
     for choice, key in keys.items():
         assert (records.cache_key(path, {"checkpoint": choice}, []) == key) == (choice == "trained")
@@ -589,9 +738,19 @@ def test_what_the_published_run_decided_is_told_of_claims_left_undecided(place, 
     monkeypatch.setattr(figures, "say", said.append)
     docs = place[0] / "docs"
     verdicts = {"A01": "refuted", "A02": "undecided", "A03": "supported"}
-    entries = [{"id": name, "verdict": verdict, "notebook": "01_fills", "evidence": "figure-key"} for name, verdict in verdicts.items()]
+    entries = [
+        {"id": name, "verdict": verdict, "notebook": "01_fills", "evidence": "figure-key"}
+        for name, verdict in verdicts.items()
+    ]
     (docs / "claims.json").write_text(json.dumps(entries))
     publications.quote_verdicts(place[0] / "reports", [entry | {"verdict": "supported"} for entry in entries])
     assert not said
-    publications.quote_verdicts(place[0] / "reports", [entry | {"verdict": "undecided"} for entry in entries[:2]])
-    assert said == ["Of what stays undecided here, the published run decided 1: A01 *refuted* ([published report 01](../docs/01_fills.html#figure-key))."]
+    publications.quote_verdicts(
+        place[0] / "reports", [entry | {"verdict": "undecided"} for entry in entries[:2]]
+    )
+    assert said == [
+        (
+            "Of what stays undecided here, the published run decided 1: A01 *refuted* ([published report "
+            "01](../docs/01_fills.html#figure-key))."
+        )
+    ]

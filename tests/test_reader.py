@@ -20,7 +20,12 @@ def plain_direction(layer, words):
     weight, bias, kernel = layer.gates.weight, layer.gates.bias, layer.kernel
     size, states, c = bias.shape[0] // 3, [], 0.0
     for t in range(len(words)):
-        window = torch.stack([words[t - kernel + 1 + i] if t - kernel + 1 + i >= 0 else torch.zeros_like(words[0]) for i in range(kernel)])
+        window = torch.stack(
+            [
+                words[t - kernel + 1 + i] if t - kernel + 1 + i >= 0 else torch.zeros_like(words[0])
+                for i in range(kernel)
+            ]
+        )
         gates = list((torch.einsum("ske,ke->s", weight.transpose(1, 2), window) + bias).split(size))
         if layer.normalize:
             gates = [norm(gate) for norm, gate in zip(layer.normalize, gates)]

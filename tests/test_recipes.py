@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from nbutils import checkpoints, recipes
 from nbutils.cli import app
-from nbutils.side_by_side import single_threaded
+from nbutils.processes import single_threaded
+from nbutils.training import checkpoints, recipes
 
 SMALL = dict(
     image_size=8,
@@ -30,7 +30,9 @@ SMALL = dict(
 
 
 def train(*arguments):
-    return subprocess.run([sys.executable, "-m", "nbutils", "train", *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "nbutils", "train", *map(str, arguments)], capture_output=True, text=True
+    )
 
 
 @pytest.mark.slow
@@ -61,7 +63,10 @@ def test_a_watched_training_tells_its_metrics_while_it_runs(tmp_path):
 
 @pytest.mark.slow
 def test_a_watched_training_that_fails_says_why(tmp_path):
-    with pytest.raises(RuntimeError, match=r"ended with exit code 1: error: batch_size: 5 cannot be cut into 2 equal parts.*said.txt"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"ended with exit code 1: error: batch_size: 5 cannot be cut into 2 equal parts.*said.txt",
+    ):
         list(recipes.watch(recipes.Recipe(**SMALL | {"batch_size": 5}), tmp_path, processes=2))
 
 
@@ -100,7 +105,10 @@ def without_captions(task):
 
 @pytest.mark.slow
 def test_recipes_fitted_side_by_side_are_those_fitted_alone(tmp_path):
-    pair = [recipes.Recipe(**SMALL | {"num_valid": 2, "steps": 16}), recipes.Recipe(**SMALL | {"seed": 3})]  # the second ends first
+    pair = [
+        recipes.Recipe(**SMALL | {"num_valid": 2, "steps": 16}),
+        recipes.Recipe(**SMALL | {"seed": 3}),
+    ]  # the second ends first
     together = recipes.fit_all(pair, tmp_path / "together")
     with single_threaded():
         alone = [recipe.fit(tmp_path / "alone")[1] for recipe in pair]

@@ -1,4 +1,5 @@
-"""The fast recurrent layers are torch's own, outputs, states and gradients; and torch's own follow the written equations."""
+"""The fast recurrent layers are torch's own, outputs, states and gradients; and torch's own follow the
+written equations."""
 
 import numpy as np
 import pytest
@@ -22,13 +23,26 @@ def run_both(kind, layers, steps, inputs, carried):
     for fused in (False, True):
         torch.manual_seed(1)
         made.zero_grad()
-        sequence, state = torch.randn(steps, 3, inputs).double().requires_grad_(), torch.randn(layers, 3, 5).double().requires_grad_()
+        sequence, state = (
+            torch.randn(steps, 3, inputs).double().requires_grad_(),
+            torch.randn(layers, 3, 5).double().requires_grad_(),
+        )
         given = None if not carried else state if kind == "gru" else (state, state * 0.7)
         outputs, last = recurrent.run(made, sequence, given, fused=fused)
         last = last if isinstance(last, tuple) else (last,)
-        loss = (outputs * torch.randn(outputs.shape).double()).sum() + sum((part**2 * torch.randn(part.shape).double()).sum() for part in last)
+        loss = (outputs * torch.randn(outputs.shape).double()).sum() + sum(
+            (part**2 * torch.randn(part.shape).double()).sum() for part in last
+        )
         loss.backward()
-        found.append([outputs, *last, sequence.grad, *([state.grad] if carried else []), *(p.grad.clone() for p in made.parameters())])
+        found.append(
+            [
+                outputs,
+                *last,
+                sequence.grad,
+                *([state.grad] if carried else []),
+                *(p.grad.clone() for p in made.parameters()),
+            ]
+        )
     return found
 
 
@@ -72,7 +86,10 @@ def test_float32_agrees_to_its_rounding_over_hundreds_of_steps(kind):
 
 def test_two_passes_whose_gradients_are_taken_later_do_not_share_their_memory():
     made, sequences = cells("gru"), torch.randn(2, 30, 3, 2).double()
-    expected = [torch.autograd.grad(recurrent.run(made, s, fused=False)[0].sum(), made.weight_hh_l0)[0] for s in sequences]
+    expected = [
+        torch.autograd.grad(recurrent.run(made, s, fused=False)[0].sum(), made.weight_hh_l0)[0]
+        for s in sequences
+    ]
     both = [recurrent.run(made, s)[0].sum() for s in sequences]
     assert torch.allclose(torch.autograd.grad(both[0], made.weight_hh_l0)[0], expected[0])
     third = recurrent.run(made, sequences[0])[0].sum()
@@ -106,11 +123,18 @@ def test_torchs_gru_follows_its_equations_and_not_those_with_the_reset_gate_befo
     for reset_first in (False, True):
         h, outputs = np.zeros(4), []
         for x in sequence:
-            r, z = (sigmoid(w[k : k + 4] @ x + b[k : k + 4] + u[k : k + 4] @ h + c[k : k + 4]) for k in (0, 4))
-            n = np.tanh(w[8:] @ x + b[8:] + (u[8:] @ (r * h) + c[8:] if reset_first else r * (u[8:] @ h + c[8:])))
+            r, z = (
+                sigmoid(w[k : k + 4] @ x + b[k : k + 4] + u[k : k + 4] @ h + c[k : k + 4]) for k in (0, 4)
+            )
+            n = np.tanh(
+                w[8:] @ x + b[8:] + (u[8:] @ (r * h) + c[8:] if reset_first else r * (u[8:] @ h + c[8:]))
+            )
             h = (1 - z) * n + z * h
             outputs.append(h)
-        difference = np.abs(np.array(outputs) - recurrent.run(made, torch.from_numpy(sequence)[:, None])[0][:, 0].detach().numpy()).max()
+        difference = np.abs(
+            np.array(outputs)
+            - recurrent.run(made, torch.from_numpy(sequence)[:, None])[0][:, 0].detach().numpy()
+        ).max()
         assert (difference > 0.01) if reset_first else (difference < 1e-12)
 
 
@@ -138,7 +162,9 @@ def test_initialisations_set_the_gates_they_name(kind):
         assert getattr(made, f"bias_hh_l{layer}").abs().max() == 0
         assert gates.mean(1).tolist() == ([0, 1, 0, 0] if kind == "lstm" else [1, 1, 0])
     made = build_cells(RecurrentConfig(initialisation="chrono", memory=200, **config))
-    keep = (made.bias_ih_l1 + made.bias_hh_l1).detach()[50:100]  # the LSTM's forget gate, the GRU's update gate
+    keep = (made.bias_ih_l1 + made.bias_hh_l1).detach()[
+        50:100
+    ]  # the LSTM's forget gate, the GRU's update gate
     memories = keep.exp()  # tau with log(tau) its bias, uniform
     assert memories.min() >= 1
     assert memories.max() <= 199

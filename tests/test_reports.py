@@ -13,13 +13,24 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from nbutils.cli import app
-from nbutils.reports import animation, cells, parameters, results
+from nbutils.evidence import results
+from nbutils.reports import parameters
+from nbutils.reports.render import cells
+from nbutils.show import animation
 
 
 def notebook(folder, name, *cells, needs=(), given="steps = 3\nreports = '../reports'"):
-    book = new_notebook(cells=[new_markdown_cell(f"# {name}\n\nAn abstract."), new_code_cell(given, metadata={"tags": ["parameters"]})])
+    book = new_notebook(
+        cells=[
+            new_markdown_cell(f"# {name}\n\nAn abstract."),
+            new_code_cell(given, metadata={"tags": ["parameters"]}),
+        ]
+    )
     book.cells += [new_code_cell(cell) for cell in cells]
-    book.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}, "nbutils": {"needs": list(needs)}}
+    book.metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "nbutils": {"needs": list(needs)},
+    }
     nbformat.write(book, folder / f"{name}.ipynb")
 
 
@@ -37,7 +48,10 @@ def invoke(*arguments):
 
 
 def test_notebooks_run_in_order_of_need_and_only_where_something_changed(books, without_kernels, tmp_path):
-    write = "from pathlib import Path\nwith open(Path(reports) / 'log', 'a') as log:\n    log.write(f'NAME {steps} ')"
+    write = (
+        "from pathlib import Path\nwith open(Path(reports) / 'log', 'a') as log:\n    log.write(f'NAME "
+        "{steps} ')"
+    )
     notebook(books, "01_first", write.replace("NAME", "first"))
     notebook(books, "02_second", write.replace("NAME {steps}", "second"), needs=["01_first"])
     notebook(books, "03_third", "1 + 1")
@@ -47,7 +61,9 @@ def test_notebooks_run_in_order_of_need_and_only_where_something_changed(books, 
     again = invoke("--out", out)
     assert (out / "log").read_text() == "first 3 second "
     assert again.output.count("nothing changed") == 2
-    assert invoke("--out", out, "--set", "steps=4").exit_code == 0  # a changed first makes the second run again
+    assert (
+        invoke("--out", out, "--set", "steps=4").exit_code == 0
+    )  # a changed first makes the second run again
     assert (out / "log").read_text() == "first 3 second first 4 second "
     assert invoke("--out", out, "--set", "steps=4", "--force", "01").exit_code == 0
     assert (out / "log").read_text().endswith("second first 4 ")
@@ -56,7 +72,9 @@ def test_notebooks_run_in_order_of_need_and_only_where_something_changed(books, 
     assert all(f'href="{name}.html"' in index for name in ("01_first", "02_second", "03_third"))
 
 
-def test_a_failed_notebook_gives_a_page_with_its_traceback_and_stops_what_needs_it(books, without_kernels, tmp_path):
+def test_a_failed_notebook_gives_a_page_with_its_traceback_and_stops_what_needs_it(
+    books, without_kernels, tmp_path
+):
     notebook(books, "01_first", "raise KeyError('<b>lost</b>')")
     notebook(books, "02_second", "1", needs=["01_first"])
     notebook(books, "03_third", "1")
@@ -76,7 +94,8 @@ def test_a_failed_notebook_gives_a_page_with_its_traceback_and_stops_what_needs_
 
 
 def test_a_page_that_failed_does_not_show_what_an_earlier_run_found(books, without_kernels, tmp_path):
-    save = """from nbutils.reports import figures, results
+    save = """from nbutils.evidence import results
+from nbutils.show import figures
 figures.table([{"a": 1}], "Numbers.", name="numbers")
 results.save(reports, "01_first", {"gain": [4.2]}, [results.finding("a finding of old", "table-numbers", "gain/0")])"""
     notebook(books, "01_first", save)
@@ -101,7 +120,10 @@ def test_a_kernel_that_dies_and_a_cell_that_hangs_are_failures(books, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "stepz=3"], "--set stepz: no notebook of this run has this parameter; did you mean 'steps'?"),
+        (
+            ["--set", "stepz=3"],
+            "--set stepz: no notebook of this run has this parameter; did you mean 'steps'?",
+        ),
         (["--set", "steps=many"], "01_first: steps is 'many'; expected int such as 3"),
         (["--set", "steps=true"], "01_first: steps is 'true'; expected int such as 3"),
         (["--set", "steps=0"], "01_first: steps: 0; expected at least 1"),
@@ -114,7 +136,12 @@ def test_a_kernel_that_dies_and_a_cell_that_hangs_are_failures(books, tmp_path):
     ],
 )
 def test_bad_parameters_are_one_line_before_any_work(books, tmp_path, arguments, message):
-    notebook(books, "01_first", "1", given="steps = 3\nloss = 'emd1'\nhole_size = 16\nimage_size = 32\ndata = 'scenes'")
+    notebook(
+        books,
+        "01_first",
+        "1",
+        given="steps = 3\nloss = 'emd1'\nhole_size = 16\nimage_size = 32\ndata = 'scenes'",
+    )
     result = invoke("--out", tmp_path / "out", *arguments)
     assert result.exit_code == 2
     assert result.output.startswith("error: ")
@@ -147,7 +174,14 @@ def test_a_parameters_cell_holds_literals(books):
 
 
 def test_text_from_data_is_escaped_and_maths_becomes_mathml(books, without_kernels, tmp_path):
-    notebook(books, "01_first", "from nbutils.reports import figures\nfigures.say('A caption: <script>alert(1)</script> and $x<y$, $\\\\alpha_n$')")
+    notebook(
+        books,
+        "01_first",
+        (
+            "from nbutils.show import figures\nfigures.say('A caption: <script>alert(1)</script> and "
+            "$x<y$, $\\\\alpha_n$')"
+        ),
+    )
     out = tmp_path / "out"
     assert invoke("--out", out).exit_code == 0
     page = (out / "01_first.html").read_text()
@@ -160,7 +194,7 @@ def test_text_from_data_is_escaped_and_maths_becomes_mathml(books, without_kerne
 def test_a_caption_stays_text_wherever_it_is_shown(books, without_kernels, tmp_path):
     caption = "<script>alert(1)</script> $x<y$ & \\u202eback"
     code = f"""import numpy as np
-from nbutils.reports import animation, figures
+from nbutils.show import animation, figures
 caption, pictures = {caption!r}, np.zeros((2, 3, 4, 4), np.uint8)
 figures.gallery([figures.group(caption, [figures.picture_cell(pictures[0], caption, caption)])], caption)
 figures.table([{{caption: caption}}], caption)
@@ -177,7 +211,7 @@ animation.animations([animation.cell(pictures, None, caption, caption, frame_fac
 
 def test_figures_and_tables_are_numbered_and_referred_to(books, without_kernels, tmp_path):
     code = """import numpy as np
-from nbutils.reports import figures
+from nbutils.show import figures
 figures.gallery([figures.picture_cell(np.zeros((1, 2, 2)), "", "a")], "First.")
 figures.gallery([figures.picture_cell(np.zeros((1, 2, 2)), "", "b")], "Second.", name="key")
 figures.table([{"a": 1}], "Third.", name="numbers")
@@ -187,9 +221,15 @@ figures.say("See [figure](#figure-key) and [table](#table-numbers).")"""
     assert invoke("--out", out).exit_code == 0
     page = (out / "01_first.html").read_text()
     assert '<a href="#figure-key">Figure 2</a> and <a href="#table-numbers">Table 1</a>' in page
-    assert page.index('id="figure-key"') < page.index("<b>Figure 2.</b> Second.") < page.index('id="table-numbers"')
+    assert (
+        page.index('id="figure-key"')
+        < page.index("<b>Figure 2.</b> Second.")
+        < page.index('id="table-numbers"')
+    )
     assert '<img src="data:image/png' in (out / "index.html").read_text()  # the figure named "key"
-    notebook(books, "01_first", "from nbutils.reports import figures\nfigures.say('See [figure](#figure-none).')")
+    notebook(
+        books, "01_first", "from nbutils.show import figures\nfigures.say('See [figure](#figure-none).')"
+    )
     result = invoke("--out", out)
     assert result.exit_code == 1
     assert "01_first: failed, its page cannot be rendered: a link to #figure-none" in result.output
@@ -199,24 +239,39 @@ BAD_PAGES = {
     "figure": ("See [figure](#figure-misspelt).", "a link to #figure-misspelt, which no figure or table"),
     "formula": (r"As $\nosuchthing{x}$ says.", r"formula: '\\nosuchthing{x}'"),
     "broken formula": (r"As $\frac$ says.", r"formula: '\\frac' cannot be read"),
-    "javascript": ("[a](javascript:alert(1))", "the link 'javascript:alert(1)' is of a kind that no page holds"),
+    "javascript": (
+        "[a](javascript:alert(1))",
+        "the link 'javascript:alert(1)' is of a kind that no page holds",
+    ),
     "javascript in capitals": ("[a](JavaScript:alert(1))", "the link 'JavaScript:alert(1)'"),
     "javascript with an entity": ("[a](javascript&colon;alert(1))", "the link 'javascript:alert(1)'"),
     "javascript by reference": ("[a][1]\n\n[1]: <javascript:alert(1)>", "the link 'javascript:alert(1)'"),
     "javascript in angles": ("<javascript:alert(1)>", "the link 'javascript:alert(1)'"),
     "data": ("[a](data:text/html,<b>x</b>)", "of a kind that no page holds"),
     "vbscript": ("[a](vbscript:x)", "the link 'vbscript:x'"),
-    "remote picture": ("![a](https://example.org/x.png)", "the picture 'https://example.org/x.png' would have to be fetched"),
-    "remote picture without a scheme": ("![a](//example.org/x.png)", "the picture '//example.org/x.png' would have to be fetched"),
+    "remote picture": (
+        "![a](https://example.org/x.png)",
+        "the picture 'https://example.org/x.png' would have to be fetched",
+    ),
+    "remote picture without a scheme": (
+        "![a](//example.org/x.png)",
+        "the picture '//example.org/x.png' would have to be fetched",
+    ),
     "a drawing with scripts": ("![a](data:image/svg+xml;base64,PHN2Zy8+)", "would have to be fetched"),
 }
 
 
 @pytest.mark.parametrize("kind", BAD_PAGES)
 @pytest.mark.parametrize("place", ["abstract", "output"])
-def test_a_page_that_cannot_be_rendered_is_the_failure_of_its_notebook_alone(books, without_kernels, tmp_path, kind, place):
+def test_a_page_that_cannot_be_rendered_is_the_failure_of_its_notebook_alone(
+    books, without_kernels, tmp_path, kind, place
+):
     text, reason = BAD_PAGES[kind]
-    notebook(books, "01_first", f"from nbutils.reports import figures\nfigures.say({text!r})" if place == "output" else "1")
+    notebook(
+        books,
+        "01_first",
+        f"from nbutils.show import figures\nfigures.say({text!r})" if place == "output" else "1",
+    )
     notebook(books, "02_second", "print('all is well')")
     if place == "abstract":
         book = nbformat.read(books / "01_first.ipynb", as_version=4)
@@ -226,7 +281,9 @@ def test_a_page_that_cannot_be_rendered_is_the_failure_of_its_notebook_alone(boo
     assert result.exit_code == 1
     (line,) = [line for line in result.output.splitlines() if line.startswith("01_first: failed")]
     assert reason in line
-    page, other, index = ((tmp_path / "out" / f"{name}.html").read_text() for name in ("01_first", "02_second", "index"))
+    page, other, index = (
+        (tmp_path / "out" / f"{name}.html").read_text() for name in ("01_first", "02_second", "index")
+    )
     assert "its page cannot be rendered" in page
     assert "all is well" in other
     assert index.count('class="status failed"') == 1
@@ -234,8 +291,18 @@ def test_a_page_that_cannot_be_rendered_is_the_failure_of_its_notebook_alone(boo
 
 
 def test_an_output_may_hold_anything_that_a_page_is_made_of(books, without_kernels, tmp_path):
-    marks = "<!-- end --> <!-- run card --> <!-- contents --> <!-- steps --> </h1> {{ title }} {% block card %}"
-    notebook(books, "01_first", f"from IPython.display import HTML, display\nprint({marks!r})\ndisplay(HTML({marks.replace('</h1>', '')!r} + '<p>still there</p>'))")
+    marks = (
+        "<!-- end --> <!-- run card --> <!-- contents --> <!-- steps --> </h1> {{ title }} {% block card %}"
+    )
+    notebook(
+        books,
+        "01_first",
+        (
+            "from IPython.display import HTML, "
+            f"display\nprint({marks!r})\ndisplay(HTML({marks.replace('</h1>', '')!r} + '<p>still "
+            "there</p>'))"
+        ),
+    )
     assert invoke("--out", tmp_path / "out").exit_code == 0
     page = (tmp_path / "out" / "01_first.html").read_text()
     assert page.count(marks.replace("</h1>", "")) == 1
@@ -245,19 +312,33 @@ def test_an_output_may_hold_anything_that_a_page_is_made_of(books, without_kerne
 
 
 def test_ordinary_links_and_pictures_in_markdown_stand(books, without_kernels, tmp_path):
-    links = "[a](https://example.org/) [b](02_model.html#x) [c](#first) <https://example.org/y> ![d](data:image/png;base64,iVBORw0KGgo=)"
-    notebook(books, "01_first", f"from nbutils.reports import figures\nfigures.say({links!r})")
+    links = (
+        "[a](https://example.org/) [b](02_model.html#x) [c](#first) <https://example.org/y> "
+        "![d](data:image/png;base64,iVBORw0KGgo=)"
+    )
+    notebook(books, "01_first", f"from nbutils.show import figures\nfigures.say({links!r})")
     assert invoke("--out", tmp_path / "out").exit_code == 0
     page = (tmp_path / "out" / "01_first.html").read_text()
-    for address in ('href="https://example.org/"', 'href="02_model.html#x"', 'href="#first"', 'href="https://example.org/y"', 'src="data:image/png;base64,iVBORw0KGgo="'):
+    for address in (
+        'href="https://example.org/"',
+        'href="02_model.html#x"',
+        'href="#first"',
+        'href="https://example.org/y"',
+        'src="data:image/png;base64,iVBORw0KGgo="',
+    ):
         assert address in page
 
 
 def test_a_finding_leads_to_its_figure_the_code_that_drew_it_and_its_number(books, without_kernels, tmp_path):
-    code = """from nbutils.reports import figures, results
+    code = """from nbutils.evidence import results
+from nbutils.show import figures
 figures.table([{"a": 1}], "First.", name="first")
 results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [results.finding("Gains <b>.", EVIDENCE, "gain/bits")])"""
-    other = "import numpy as np\nfrom nbutils.reports import figures\nfigures.gallery([figures.picture_cell(np.zeros((1, 2, 2)), '', 'a')], 'A figure of that name.', name='first')"
+    other = (
+        "import numpy as np\nfrom nbutils.show import "
+        "figures\nfigures.gallery([figures.picture_cell(np.zeros((1, 2, 2)), '', 'a')], 'A figure of "
+        "that name.', name='first')"
+    )
     notebook(books, "01_first", other, code.replace("EVIDENCE", "'table-first'"))
     out = tmp_path / "out"
     assert invoke("--out", out).exit_code == 0
@@ -266,10 +347,16 @@ results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [results.finding("Gai
     assert '<a href="#table-first">Table 1</a>' in finding
     assert '<a href="01_first.json">its number</a> <code>gain/bits</code>' in finding
     drew = re.search(r'href="#(code-[^"]*)"', finding)[1]
-    assert re.findall(r'<details class="code" id="(code-[^"]*)"', page[: page.index('id="table-first"')])[-1] == drew
+    assert (
+        re.findall(r'<details class="code" id="(code-[^"]*)"', page[: page.index('id="table-first"')])[-1]
+        == drew
+    )
     assert 'href="01_first.html#table-first"' in (out / "index.html").read_text()
     notebook(books, "01_first", code.replace("EVIDENCE", "'table-none'"))
-    assert "01_first: failed, its page cannot be rendered: a finding refers to table-none" in invoke("--out", out).output
+    assert (
+        "01_first: failed, its page cannot be rendered: a finding refers to table-none"
+        in invoke("--out", out).output
+    )
 
 
 def test_a_formula_that_does_not_convert_is_an_error():
@@ -290,7 +377,10 @@ def test_animations_hold_their_frames_and_stop_on_the_last():
         for number in range(7):
             image.seek(number)
             durations.append(image.info["duration"])
-            assert np.abs(np.asarray(image.convert("RGB")).transpose(2, 0, 1).astype(int) - frames[number]).max() <= 8
+            assert (
+                np.abs(np.asarray(image.convert("RGB")).transpose(2, 0, 1).astype(int) - frames[number]).max()
+                <= 8
+            )
     assert durations == [100] * 6 + [900]
 
 
@@ -299,7 +389,9 @@ def test_results_are_read_back_and_missing_ones_say_how_to_get_them(tmp_path):
     results.save(tmp_path, "04_training", {"bits": 4.2}, [found])
     assert results.load(tmp_path, "04_training") == {"findings": [found], "bits": 4.2}
     with pytest.raises(KeyError, match="'bits/1' is not among the saved numbers; there is no '1'"):
-        results.save(tmp_path, "04_training", {"bits": [4.2]}, [results.finding("4.2 bits", "table-bits", "bits/1")])
+        results.save(
+            tmp_path, "04_training", {"bits": [4.2]}, [results.finding("4.2 bits", "table-bits", "bits/1")]
+        )
     with pytest.raises(FileNotFoundError, match="run `nbutils run 05` first"):
         results.load(tmp_path, "05_x")
     with pytest.raises(ValueError, match="Out of range"):

@@ -30,13 +30,18 @@ class Joint(torch.nn.Module):
         self.eval()
 
     def forward(self, image, known, caption=None, caption_length=None):
-        agree = ((image.flatten(1)[:, None] == STATES) | ~known.flatten(1)[:, None]).all(-1) * self.p.flatten()  # (B, 8)
-        logits = [torch.stack([agree[:, STATES[:, v] == level].sum(-1) for level in (0, 1)], -1) for v in range(3)]
+        agree = ((image.flatten(1)[:, None] == STATES) | ~known.flatten(1)[:, None]).all(
+            -1
+        ) * self.p.flatten()  # (B, 8)
+        logits = [
+            torch.stack([agree[:, STATES[:, v] == level].sum(-1) for level in (0, 1)], -1) for v in range(3)
+        ]
         return torch.stack(logits, 1).log().view(*image.shape, 2)
 
 
 class Disagreeing(torch.nn.Module):
-    """Three binary variables whose conditionals belong to no joint, as those of a net do: any logits for any context."""
+    """Three binary variables whose conditionals belong to no joint, as those of a net do: any logits for any
+    context."""
 
     def __init__(self, seed=0):
         super().__init__()
@@ -60,7 +65,8 @@ def conditionals(model, context):
 
 
 def ancestral(model, choose, hidden=(0, 1, 2), context=None, temperature=1.0):
-    """The distribution over the 8 pictures of ancestral sampling, by walking all paths; `choose` gives (share, variable) pairs."""
+    """The distribution over the 8 pictures of ancestral sampling, by walking all paths; `choose` gives
+    (share, variable) pairs."""
     context = context or {}
     left = [v for v in hidden if v not in context]
     if not left:
@@ -71,7 +77,11 @@ def ancestral(model, choose, hidden=(0, 1, 2), context=None, temperature=1.0):
     total = torch.zeros(8, dtype=torch.float64)
     for share, variable in choose(left, p):
         for level in (0, 1):
-            total += share * cooled[variable, level] * ancestral(model, choose, hidden, context | {variable: level}, temperature)
+            total += (
+                share
+                * cooled[variable, level]
+                * ancestral(model, choose, hidden, context | {variable: level}, temperature)
+            )
     return total
 
 
@@ -87,7 +97,9 @@ def by_entropy(sign):
     return lambda left, p: [(1.0, min(left, key=lambda v: (float(-sign * (p[v] * p[v].log()).sum()), v)))]
 
 
-RULES = {"orderless": at_random, "greedy": by_entropy(1), "antigreedy": by_entropy(-1)} | {order: in_order(order) for order in itertools.permutations(range(3))}
+RULES = {"orderless": at_random, "greedy": by_entropy(1), "antigreedy": by_entropy(-1)} | {
+    order: in_order(order) for order in itertools.permutations(range(3))
+}
 
 
 def counts_of(images):
@@ -107,7 +119,9 @@ def test_ancestral_samples_follow_what_enumeration_gives(model, strategy, temper
     expected = ancestral(model, RULES[strategy], temperature=temperature)
     if isinstance(model, Joint) and temperature == 1:
         assert torch.allclose(expected, model.p.flatten())
-    result = sampling.inpaint(model, image, image > 0, strategy=strategy, temperature=temperature, generator=seeded())
+    result = sampling.inpaint(
+        model, image, image > 0, strategy=strategy, temperature=temperature, generator=seeded()
+    )
     assert_follows(result.image, expected)
     assert result.evaluations.eq(3).all()
 
@@ -116,27 +130,45 @@ def test_ancestral_samples_follow_what_enumeration_gives(model, strategy, temper
 @pytest.mark.parametrize("ordering", RULES, ids=str)
 def test_the_likelihood_is_the_probability_that_the_sampler_has(model, ordering):
     if ordering == "orderless":
-        orders = [likelihood.hole_nll(model, STATES.view(8, 1, 1, 3), torch.zeros(8, 1, 1, 3, dtype=torch.bool), ordering=o) for o in itertools.permutations(range(3))]
+        orders = [
+            likelihood.hole_nll(
+                model, STATES.view(8, 1, 1, 3), torch.zeros(8, 1, 1, 3, dtype=torch.bool), ordering=o
+            )
+            for o in itertools.permutations(range(3))
+        ]
         p = torch.stack(orders).neg().exp().mean(0)
     else:
-        p = likelihood.hole_nll(model, STATES.view(8, 1, 1, 3), torch.zeros(8, 1, 1, 3, dtype=torch.bool), ordering=ordering).neg().exp()
+        p = (
+            likelihood.hole_nll(
+                model, STATES.view(8, 1, 1, 3), torch.zeros(8, 1, 1, 3, dtype=torch.bool), ordering=ordering
+            )
+            .neg()
+            .exp()
+        )
     assert torch.allclose(p, ancestral(model, RULES[ordering]))
 
 
 def gibbs_transition(model, alpha, within_block):
-    """The transition matrix over the 8 pictures: every block has its probability; `within_block` says how one is drawn."""
+    """The transition matrix over the 8 pictures: every block has its probability; `within_block` says how one
+    is drawn."""
     matrix = torch.zeros(8, 8, dtype=torch.float64)
     for block in itertools.product((False, True), repeat=3):
         chance = alpha ** sum(block) * (1 - alpha) ** (3 - sum(block))
         hidden = [v for v in range(3) if block[v]]
         for start, state in enumerate(STATES.tolist()):
-            matrix[start] += chance * within_block(model, hidden, {v: state[v] for v in range(3) if v not in hidden})
+            matrix[start] += chance * within_block(
+                model, hidden, {v: state[v] for v in range(3) if v not in hidden}
+            )
     return matrix
 
 
 def independently(model, hidden, context):
     p = conditionals(model, context)
-    agrees = torch.stack([(STATES[:, v] == level).double() for v, level in context.items()]).prod(0) if context else torch.ones(8, dtype=torch.float64)
+    agrees = (
+        torch.stack([(STATES[:, v] == level).double() for v, level in context.items()]).prod(0)
+        if context
+        else torch.ones(8, dtype=torch.float64)
+    )
     return agrees * torch.stack([p[v, STATES[:, v]] for v in hidden]).prod(0) if hidden else agrees
 
 
@@ -153,8 +185,17 @@ GIBBS = {"independent_gibbs": independently, "ancestral_gibbs": one_by_one}
 def test_gibbs_follows_its_transition_matrix(model, strategy, convention):
     image = torch.zeros(8000, 1, 1, 3, dtype=torch.long)
     alpha = 0.3
-    result = sampling.inpaint(model, image, image > 0, strategy=strategy, schedule=lambda n, N: alpha, num_steps=2, start="black",
-                              convention=convention, generator=seeded())  # fmt: skip
+    result = sampling.inpaint(
+        model,
+        image,
+        image > 0,
+        strategy=strategy,
+        schedule=lambda n, N: alpha,
+        num_steps=2,
+        start="black",
+        convention=convention,
+        generator=seeded(),
+    )
     matrix = gibbs_transition(model, alpha if convention == "resample" else 1 - alpha, GIBBS[strategy])
     assert_follows(result.image, torch.linalg.matrix_power(matrix, 2)[0])
 
@@ -164,7 +205,16 @@ def test_independent_gibbs_approaches_the_joint_as_blocks_shrink():
     distances = []
     for alpha, steps in ((0.9, 30), (0.3, 30), (0.05, 120)):
         chain = torch.linalg.matrix_power(gibbs_transition(model, alpha, independently), steps)[0]
-        result = sampling.inpaint(model, image, image > 0, strategy="independent_gibbs", schedule=lambda n, N, a=alpha: a, num_steps=steps, start="black", generator=seeded())
+        result = sampling.inpaint(
+            model,
+            image,
+            image > 0,
+            strategy="independent_gibbs",
+            schedule=lambda n, N, a=alpha: a,
+            num_steps=steps,
+            start="black",
+            generator=seeded(),
+        )
         assert_follows(result.image, chain)
         distances.append(float((chain - model.p.flatten()).abs().sum()) / 2)
     assert distances[0] > 2 * distances[1] > 4 * distances[2]
@@ -175,7 +225,14 @@ def test_ancestral_gibbs_leaves_the_joint_as_it_is():
     model = Joint(2)
     image = STATES[torch.multinomial(model.p.flatten(), 8000, True, generator=seeded())].view(-1, 1, 1, 3)
     result = sampling.inpaint(
-        model, image, torch.zeros_like(image, dtype=torch.bool), strategy="ancestral_gibbs", schedule=lambda n, N: 0.6, num_steps=4, start="image", generator=seeded(1)
+        model,
+        image,
+        torch.zeros_like(image, dtype=torch.bool),
+        strategy="ancestral_gibbs",
+        schedule=lambda n, N: 0.6,
+        num_steps=4,
+        start="image",
+        generator=seeded(1),
     )
     assert (result.image != image).any()
     assert_follows(result.image, model.p.flatten())
@@ -192,10 +249,18 @@ def test_temperature_zero_is_the_argmax_and_ties_are_broken_uniformly():
 @pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0, 3.0])
 def test_temperature_raises_probabilities_to_its_inverse(temperature):
     logits = torch.tensor([0.5, 0.3, 0.2]).log().expand(6000, -1)
-    drawn = categorical.draw_levels(logits, temperature, torch.rand(6000, generator=seeded(), dtype=torch.float64))
+    drawn = categorical.draw_levels(
+        logits, temperature, torch.rand(6000, generator=seeded(), dtype=torch.float64)
+    )
     p = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64) ** (1 / temperature)
     expected = 6000 * p / p.sum()
-    assert stats.chisquare(torch.bincount(drawn, minlength=3)[expected > 1].numpy(), (expected[expected > 1] / expected[expected > 1].sum() * 6000).numpy()).pvalue > 0.001
+    assert (
+        stats.chisquare(
+            torch.bincount(drawn, minlength=3)[expected > 1].numpy(),
+            (expected[expected > 1] / expected[expected > 1].sum() * 6000).numpy(),
+        ).pvalue
+        > 0.001
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1e-300, 1e-3, 1.0, 1e6])
@@ -272,7 +337,18 @@ def test_entropy_is_in_bits():
 
 def small_model(**settings):
     torch.manual_seed(0)
-    return Inpainter(InpainterConfig(image_size=6, levels=4, width=5, layers=2, vocabulary_size=7, embedding_size=4, reader_size=4, **settings)).eval()
+    return Inpainter(
+        InpainterConfig(
+            image_size=6,
+            levels=4,
+            width=5,
+            layers=2,
+            vocabulary_size=7,
+            embedding_size=4,
+            reader_size=4,
+            **settings,
+        )
+    ).eval()
 
 
 def small_case(batch=4):
@@ -289,7 +365,9 @@ def small_case(batch=4):
 @pytest.mark.parametrize("strategy", sampling.STRATEGIES)
 def test_the_known_stays_and_holes_of_any_size_share_a_batch(strategy):
     image, known, caption, length = small_case()  # a square, one channel of a corner, everything, nothing
-    result = sampling.inpaint(small_model(), image, known, caption, length, strategy=strategy, frames=5, generator=seeded())
+    result = sampling.inpaint(
+        small_model(), image, known, caption, length, strategy=strategy, frames=5, generator=seeded()
+    )
     assert torch.equal(result.image[known], image[known])
     assert torch.equal(result.frames[-1], result.image)
     assert torch.equal(result.frames[0][known], image[known])
@@ -306,8 +384,12 @@ def test_the_same_seed_gives_the_same_animation_whatever_the_batch_size(strategy
     model = small_model().double()
     image, known, caption, length = small_case()
     together = sampling.inpaint(model, image, known, caption, length, strategy=strategy, generator=seeded(5))
-    alone = sampling.inpaint(model, image[:1], known[:1], caption[:1], length[:1], strategy=strategy, generator=seeded(5))
-    pair = sampling.inpaint(model, image[:2], known[:2], caption[:2], length[:2], strategy=strategy, generator=seeded(5))
+    alone = sampling.inpaint(
+        model, image[:1], known[:1], caption[:1], length[:1], strategy=strategy, generator=seeded(5)
+    )
+    pair = sampling.inpaint(
+        model, image[:2], known[:2], caption[:2], length[:2], strategy=strategy, generator=seeded(5)
+    )
     assert torch.equal(together.image[:1], alone.image)
     assert torch.equal(together.image[:2], pair.image)
     assert torch.equal(alone.frames, together.frames[:, :1])
@@ -317,16 +399,48 @@ def test_the_same_seed_gives_the_same_animation_whatever_the_batch_size(strategy
 
 def test_runs_that_differ_in_one_knob_start_from_the_same_picture():
     image, known, caption, length = small_case()
-    runs = [sampling.inpaint(small_model(), image, known, caption, length, strategy="independent_gibbs", temperature=t, num_steps=4, generator=seeded(2)) for t in (0, 1)]
+    runs = [
+        sampling.inpaint(
+            small_model(),
+            image,
+            known,
+            caption,
+            length,
+            strategy="independent_gibbs",
+            temperature=t,
+            num_steps=4,
+            generator=seeded(2),
+        )
+        for t in (0, 1)
+    ]
     assert torch.equal(runs[0].frames[0], runs[1].frames[0])
-    black = sampling.inpaint(small_model(), image, known, caption, length, strategy="independent_gibbs", start="black", num_steps=4, generator=seeded(2))
+    black = sampling.inpaint(
+        small_model(),
+        image,
+        known,
+        caption,
+        length,
+        strategy="independent_gibbs",
+        start="black",
+        num_steps=4,
+        generator=seeded(2),
+    )
     assert (black.frames[0][~known] == 0).all()
 
 
 def test_a_chain_can_go_on_from_where_it_stands():
     image, known, caption, length = small_case()
     went_on = sampling.inpaint(
-        small_model(), image, known, caption, length, strategy="independent_gibbs", schedule=lambda n, N: 0.0, start="image", num_steps=2, generator=seeded()
+        small_model(),
+        image,
+        known,
+        caption,
+        length,
+        strategy="independent_gibbs",
+        schedule=lambda n, N: 0.0,
+        start="image",
+        num_steps=2,
+        generator=seeded(),
     )
     assert torch.equal(went_on.image, image)
     assert went_on.evaluations.eq(0).all()  # empty blocks cost nothing
@@ -336,8 +450,20 @@ def test_greedy_orders_draw_the_most_and_the_least_certain_variable():
     model = small_model().double()
     image, known, caption, length = small_case()
     for strategy, pick in (("greedy", min), ("antigreedy", max)):
-        result = sampling.inpaint(model, image[:1], known[:1], caption[:1], length[:1], strategy=strategy, temperature=0.5, frames=28, generator=seeded())
-        for before, after, entropies in zip(result.known_frames[1:-1, 0], result.known_frames[2:, 0], result.entropy_frames[1:, 0]):
+        result = sampling.inpaint(
+            model,
+            image[:1],
+            known[:1],
+            caption[:1],
+            length[:1],
+            strategy=strategy,
+            temperature=0.5,
+            frames=28,
+            generator=seeded(),
+        )
+        for before, after, entropies in zip(
+            result.known_frames[1:-1, 0], result.known_frames[2:, 0], result.entropy_frames[1:, 0]
+        ):
             (drawn,) = (after & ~before).nonzero()
             assert float(entropies[tuple(drawn)]) == pick(entropies[~before].tolist())
 
@@ -352,21 +478,50 @@ def test_entropy_at_a_temperature_is_that_of_the_cooled_distribution():
 def test_a_fixed_order_is_the_order_of_the_frames():
     image, known, caption, length = small_case()
     order = (~known[0]).flatten().nonzero()[:, 0].flip(0)
-    result = sampling.inpaint(small_model(), image[:1], known[:1], caption[:1], length[:1], strategy=order, frames=28, generator=seeded())
-    drawn = [int((after & ~before).flatten().nonzero()) for before, after in zip(result.known_frames[1:-1, 0], result.known_frames[2:, 0])]
+    result = sampling.inpaint(
+        small_model(),
+        image[:1],
+        known[:1],
+        caption[:1],
+        length[:1],
+        strategy=order,
+        frames=28,
+        generator=seeded(),
+    )
+    drawn = [
+        int((after & ~before).flatten().nonzero())
+        for before, after in zip(result.known_frames[1:-1, 0], result.known_frames[2:, 0])
+    ]
     assert drawn == order[:-1].tolist()
     others = [order.tolist(), tuple(order.tolist()), order.to(torch.int32), order.to(torch.uint8)]
     for other in (*others, *(order.numpy().astype(kind) for kind in ("i8", "i4", "u8", ">i8"))):
-        again = sampling.inpaint(small_model(), image[:1], known[:1], caption[:1], length[:1], strategy=other, frames=28, generator=seeded())
+        again = sampling.inpaint(
+            small_model(),
+            image[:1],
+            known[:1],
+            caption[:1],
+            length[:1],
+            strategy=other,
+            frames=28,
+            generator=seeded(),
+        )
         assert torch.equal(again.frames, result.frames)
-    with pytest.raises(ValueError, match="strategy: 27 indices that are not the 1 hole variables of example 1"):
+    with pytest.raises(
+        ValueError, match="strategy: 27 indices that are not the 1 hole variables of example 1"
+    ):
         sampling.inpaint(small_model(), image[:2], known[:2], strategy=order)
     with pytest.raises(ValueError, match=r"strategy: torch\.float32 of shape"):
         sampling.inpaint(small_model(), image, known, strategy=torch.zeros(2))
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.sampled_from(sampling.STRATEGIES), st.integers(0, 2**31), st.floats(0, 1), st.sampled_from([0.0, 0.7, 1.0]), st.sampled_from(sampling.CONVENTIONS))
+@given(
+    st.sampled_from(sampling.STRATEGIES),
+    st.integers(0, 2**31),
+    st.floats(0, 1),
+    st.sampled_from([0.0, 0.7, 1.0]),
+    st.sampled_from(sampling.CONVENTIONS),
+)
 def test_any_hole_is_filled_and_nothing_else_is_touched(strategy, seed, share, temperature, convention):
     generator = seeded(seed)
     image = torch.randint(4, (3, 3, 4, 5), generator=generator)
@@ -385,7 +540,9 @@ def test_any_hole_is_filled_and_nothing_else_is_touched(strategy, seed, share, t
 
 def test_frames_show_what_the_model_was_shown():
     image, known, caption, length = small_case()
-    result = sampling.inpaint(small_model(), image, known, caption, length, strategy="orderless", frames=28, generator=seeded())
+    result = sampling.inpaint(
+        small_model(), image, known, caption, length, strategy="orderless", frames=28, generator=seeded()
+    )
     for frame, steps in zip(result.known_frames[1:, 0], result.steps[1:, 0]):
         assert int((~frame).sum()) == 27 - int(steps) + 1
     unknown = ~result.known_frames
@@ -400,9 +557,18 @@ def test_a_watched_run_is_the_same_run(strategy, engine):
     settings = dict(strategy=strategy, engine=engine, num_steps=6, frames=5)
     seen = []
     watched = sampling.inpaint(
-        small_model(), image, known, caption, length, **settings, generator=seeded(5), watch=lambda step, state, shown: seen.append((step, state.clone(), shown))
+        small_model(),
+        image,
+        known,
+        caption,
+        length,
+        **settings,
+        generator=seeded(5),
+        watch=lambda step, state, shown: seen.append((step, state.clone(), shown)),
     )
-    unwatched = sampling.inpaint(small_model(), image, known, caption, length, **settings, generator=seeded(5))
+    unwatched = sampling.inpaint(
+        small_model(), image, known, caption, length, **settings, generator=seeded(5)
+    )
     assert all(torch.equal(getattr(watched, name), value) for name, value in vars(unwatched).items())
     assert [step for step, _, _ in seen] == list(range(len(seen)))
     assert torch.equal(seen[0][1], unwatched.frames[0])
@@ -423,7 +589,9 @@ def test_what_a_watcher_raises_ends_the_run(strategy):
 
     image, known, caption, length = small_case()
     with pytest.raises(InterruptedError, match="enough"):
-        sampling.inpaint(small_model(), image, known, caption, length, strategy=strategy, watch=watch, generator=seeded())
+        sampling.inpaint(
+            small_model(), image, known, caption, length, strategy=strategy, watch=watch, generator=seeded()
+        )
 
 
 @pytest.mark.parametrize("strategy", sampling.STRATEGIES)
@@ -437,7 +605,9 @@ def test_a_model_that_has_diverged_is_refused_instead_of_drawing_black(strategy)
 
 def test_a_whole_picture_can_be_drawn_from_nothing():
     image = torch.zeros(1, 3, 6, 6, dtype=torch.long)
-    result = sampling.inpaint(small_model(), image, image > 0, strategy="independent_gibbs", num_steps=3, generator=seeded())
+    result = sampling.inpaint(
+        small_model(), image, image > 0, strategy="independent_gibbs", num_steps=3, generator=seeded()
+    )
     assert len(result.image.unique()) > 1
 
 
@@ -455,9 +625,14 @@ def test_addressed_numbers_are_uniform_and_unrelated():
     u = uniforms.uniform(seed, uniforms.LEVEL, torch.arange(50)[:, None], 3, torch.arange(400)[None])
     assert stats.kstest(u.flatten().numpy(), "uniform").pvalue > 0.001
     assert abs(float(torch.corrcoef(u)[0, 1:].mean())) < 0.05
-    v = uniforms.uniform(seed, uniforms.LEVEL, torch.arange(50)[:, None], torch.tensor(4), torch.arange(400)[None])
+    v = uniforms.uniform(
+        seed, uniforms.LEVEL, torch.arange(50)[:, None], torch.tensor(4), torch.arange(400)[None]
+    )
     assert abs(float(torch.corrcoef(torch.stack([u.flatten(), v.flatten()]))[0, 1])) < 0.03
-    assert torch.equal(u[7:8, 5:6], uniforms.uniform(seed, uniforms.LEVEL, torch.tensor([[7]]), torch.tensor(3), torch.tensor([[5]])))
+    assert torch.equal(
+        u[7:8, 5:6],
+        uniforms.uniform(seed, uniforms.LEVEL, torch.tensor([[7]]), torch.tensor(3), torch.tensor([[5]])),
+    )
 
 
 @pytest.mark.parametrize(
@@ -485,7 +660,17 @@ def test_addressed_numbers_are_uniform_and_unrelated():
 )
 def test_bad_arguments_are_refused_by_name(change, message):
     image, known, caption, length = small_case()
-    arguments = dict(model=small_model(), image=image, known=known, caption=caption, caption_length=length, strategy="orderless") | change
+    arguments = (
+        dict(
+            model=small_model(),
+            image=image,
+            known=known,
+            caption=caption,
+            caption_length=length,
+            strategy="orderless",
+        )
+        | change
+    )
     with pytest.raises(ValueError, match=message):
         sampling.inpaint(**arguments)
 

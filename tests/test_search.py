@@ -1,4 +1,5 @@
-"""A random search loses no trial and does none twice, whoever is killed, and tells its journals from other files."""
+"""A random search loses no trial and does none twice, whoever is killed, and tells its journals from other
+files."""
 
 import json
 import math
@@ -20,17 +21,28 @@ from filelock import FileLock
 from optuna.trial import TrialState
 from scipy.stats import spearmanr
 
-from nbutils import importance
-from nbutils.journal import Journal
-from nbutils.recipes import Recipe
-from nbutils.search import Search, divided, next_trial
+from nbutils.evidence import importance
+from nbutils.training.journal import Journal
+from nbutils.training.recipes import Recipe
+from nbutils.training.search import Search, divided, next_trial
 
-RECIPE = Recipe(image_size=8, hole_size=4, num_train=12, num_valid=4, readout=0, reader_size=4, precision="32-true")
-RANGES = {"width": (4, 8), "layers": (2, 4), "learning_rate": (1e-3, 1e-2), "batch_size": (2, 6), "kind": ("straight", "dilated")}
+RECIPE = Recipe(
+    image_size=8, hole_size=4, num_train=12, num_valid=4, readout=0, reader_size=4, precision="32-true"
+)
+RANGES = {
+    "width": (4, 8),
+    "layers": (2, 4),
+    "learning_rate": (1e-3, 1e-2),
+    "batch_size": (2, 6),
+    "kind": ("straight", "dilated"),
+}
 SEARCH = Search(recipe=RECIPE, ranges=RANGES, budget=24)
 LONG = replace(SEARCH, budget=320)
 LOSSES = ("cross_entropy", "emd1")
-CODE = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_search; test_search.work(*sys.argv[1:])"
+CODE = (
+    f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_search; "
+    "test_search.work(*sys.argv[1:])"
+)
 
 
 def work(name, journal, trials):
@@ -40,7 +52,11 @@ def work(name, journal, trials):
 
 
 def start(name, journal, trials):
-    return subprocess.Popen([sys.executable, "-c", CODE, name, str(journal), str(trials)], env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, name, str(journal), str(trials)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
 
 
 def kill(process):
@@ -50,7 +66,10 @@ def kill(process):
 
 def ends(journal):
     """What has to be equal of two searches: numbers, hyper-parameters and losses."""
-    return {loss: [(trial.number, trial.status, trial.hyperparameters, trial.value) for trial in trials] for loss, trials in Journal(journal).trials().items()}
+    return {
+        loss: [(trial.number, trial.status, trial.hyperparameters, trial.value) for trial in trials]
+        for loss, trials in Journal(journal).trials().items()
+    }
 
 
 def every(journal):
@@ -59,7 +78,11 @@ def every(journal):
 
 def starts(journal):
     """The steps at which each trial was begun and taken up."""
-    return [trial.user_attrs["starts"] for loss in LOSSES for trial in optuna.load_study(study_name=loss, storage=Journal(journal).storage).trials]
+    return [
+        trial.user_attrs["starts"]
+        for loss in LOSSES
+        for trial in optuna.load_study(study_name=loss, storage=Journal(journal).storage).trials
+    ]
 
 
 def wait_for(condition, *processes):
@@ -88,11 +111,16 @@ def test_the_trials_are_numbered_finished_and_their_best_kept(done):
     trials = Journal(done).trials()
     assert list(trials) == list(LOSSES)
     for loss, found in trials.items():
-        assert [(trial.number, trial.status, trial.reason) for trial in found] == [(0, "finished", ""), (1, "finished", "")]
+        assert [(trial.number, trial.status, trial.reason) for trial in found] == [
+            (0, "finished", ""),
+            (1, "finished", ""),
+        ]
         best = min(found, key=lambda trial: trial.value)
         assert [trial.checkpoint is not None for trial in found] == [trial is best for trial in found]
         assert best.checkpoint.exists()
-        assert [trial.metrics[-1]["examples"] for trial in found] == [24 // trial.hyperparameters["batch_size"] * trial.hyperparameters["batch_size"] for trial in found]
+        assert [trial.metrics[-1]["examples"] for trial in found] == [
+            24 // trial.hyperparameters["batch_size"] * trial.hyperparameters["batch_size"] for trial in found
+        ]
         assert str(found[0]).startswith(f"{loss} 0: finished, loss {found[0].value:.4g} after")
 
 
@@ -119,7 +147,11 @@ def test_hyperparameters_depend_on_the_number_of_the_trial_alone(done):
     other_order = replace(SEARCH, ranges=dict(reversed(RANGES.items())))
     for trials in Journal(done).trials().values():
         for trial in trials:
-            assert trial.hyperparameters == SEARCH.hyperparameters(trial.number) == other_order.hyperparameters(trial.number)
+            assert (
+                trial.hyperparameters
+                == SEARCH.hyperparameters(trial.number)
+                == other_order.hyperparameters(trial.number)
+            )
     assert SEARCH.hyperparameters(0) != SEARCH.hyperparameters(1)
     assert SEARCH.hyperparameters(0) != replace(SEARCH, recipe=replace(RECIPE, seed=1)).hyperparameters(0)
 
@@ -130,7 +162,9 @@ def test_values_fill_their_ranges():
     assert {trial["kind"] for trial in drawn} == {"straight", "dilated"}
     rates = [trial["learning_rate"] for trial in drawn]
     assert all(1e-3 <= rate <= 1e-2 for rate in rates)
-    assert np.mean(np.log10(rates)) == pytest.approx(-2.5, abs=0.1)  # even on a log scale; a flat one would have -2.3
+    assert np.mean(np.log10(rates)) == pytest.approx(
+        -2.5, abs=0.1
+    )  # even on a log scale; a flat one would have -2.3
     even = replace(SEARCH, ranges={"reader_size": (4, 10)})
     assert {even.hyperparameters(number)["reader_size"] for number in range(50)} == {4, 6, 8, 10}
 
@@ -138,7 +172,11 @@ def test_values_fill_their_ranges():
 @pytest.mark.parametrize(
     ("ranges", "changes", "reason"),
     [
-        ({"learning_rate": (1e18, 1e19)}, {}, r"FloatingPointError: the (loss|gradient|validation loss) became .* at step "),
+        (
+            {"learning_rate": (1e18, 1e19)},
+            {},
+            r"FloatingPointError: the (loss|gradient|validation loss) became .* at step ",
+        ),
         ({"width": (4, 8)}, {"reader_size": 5}, r"ValueError: reader_size: 5 units cannot be halved"),
         ({"layers": (2, 3)}, {"width": 10**13}, r"RuntimeError: .*allocate"),
     ],
@@ -166,11 +204,19 @@ def test_a_trial_that_would_be_too_much_work_is_cut_off_and_kept_as_unfinished(t
     trials = Journal(journal).trials()["emd1"]
     assert {trial.status for trial in trials} == {"finished", "unfinished"}
     for trial in trials:
-        made = trial.metrics[-1]["examples"] * (trial.hyperparameters["layers"] - 1) * (trial.hyperparameters["width"] * 3 * 8) ** 2
+        made = (
+            trial.metrics[-1]["examples"]
+            * (trial.hyperparameters["layers"] - 1)
+            * (trial.hyperparameters["width"] * 3 * 8) ** 2
+        )
         whole = trial.metrics[-1]["examples"] > 24 - trial.hyperparameters["batch_size"]
         assert (trial.status == "finished") == whole
         assert made <= 2e6 or trial.metrics[-1]["step"] == 1
-        assert trial.reason == ("" if whole else f"cut off after {trial.metrics[-1]['examples']} of 24 examples, where max_work was reached")
+        assert trial.reason == (
+            ""
+            if whole
+            else f"cut off after {trial.metrics[-1]['examples']} of 24 examples, where max_work was reached"
+        )
     assert next(trial for trial in trials if trial.checkpoint).status == "finished"
 
 
@@ -180,7 +226,11 @@ def test_a_line_that_was_cut_short_costs_nothing_else(done, tmp_path):
         whole = journal.read_bytes()
         journal.write_bytes(whole[:-cut])
         last = Journal(journal).trials()["emd1"][-1]  # its end is what was cut off
-        assert (last.number, last.status, last.reason) == (1, "unfinished", "its process has ended; a search that goes on takes it up")
+        assert (last.number, last.status, last.reason) == (
+            1,
+            "unfinished",
+            "its process has ended; a search that goes on takes it up",
+        )
         assert next_trial(SEARCH, journal, 2, LOSSES).number == 1
         assert ends(journal) == ends(done)
         assert all(json.loads(line) for line in journal.read_bytes().splitlines())
@@ -189,7 +239,10 @@ def test_a_line_that_was_cut_short_costs_nothing_else(done, tmp_path):
 def test_a_lock_ends_with_its_holder(done, tmp_path):
     journal = copied(done, tmp_path)
     names = [f"{journal}.lock", f"{journal}.claims.lock"]
-    code = f"import time; from filelock import FileLock; a, b = map(FileLock, {names!r}); a.acquire(); b.acquire(); print('held', flush=True); time.sleep(600)"
+    code = (
+        f"import time; from filelock import FileLock; a, b = map(FileLock, {names!r}); a.acquire(); "
+        "b.acquire(); print('held', flush=True); time.sleep(600)"
+    )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(TimeoutError):
@@ -203,7 +256,10 @@ def test_a_lock_ends_with_its_holder(done, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ranges": {"width": (8, 4)}}, r"ranges: width is \(8, 4\); expected two numbers of at least 1, the smaller first"),
+        (
+            {"ranges": {"width": (8, 4)}},
+            r"ranges: width is \(8, 4\); expected two numbers of at least 1, the smaller first",
+        ),
         ({"ranges": {"width": (0, 4)}}, r"ranges: width is \(0, 4\); expected two numbers of at least 1"),
         ({"ranges": {"width": (4.5, 8)}}, r"ranges: width is \(4.5, 8\); expected two whole numbers"),
         ({"ranges": {"width": (4, 5, 6)}}, "expected two whole numbers"),
@@ -213,9 +269,15 @@ def test_a_lock_ends_with_its_holder(done, tmp_path):
         ({"ranges": {"learning_rate": (0.1, math.inf)}}, "learning_rate is"),
         ({"ranges": {"learning_rate": (math.nan, 0.1)}}, "learning_rate is"),
         ({"ranges": {"reader_size": (3, 8)}}, "expected even numbers"),
-        ({"ranges": {"kind": ("straight", "round")}}, "ranges: kind is .* expected some of straight, residual"),
+        (
+            {"ranges": {"kind": ("straight", "round")}},
+            "ranges: kind is .* expected some of straight, residual",
+        ),
         ({"ranges": {"kind": ()}}, "ranges: kind is .* expected some of straight"),
-        ({"ranges": {"data": ("scenes", "photos")}}, "ranges: data cannot be searched; expected some of width"),
+        (
+            {"ranges": {"data": ("scenes", "photos")}},
+            "ranges: data cannot be searched; expected some of width",
+        ),
         ({"ranges": {}}, "ranges: nothing to search; expected some of width"),
         ({"budget": -1}, "budget: -1; expected a positive number"),
         ({"budget": 5}, "budget: 5 examples; expected at least a batch, 6"),
@@ -245,17 +307,28 @@ def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, arg
 
 def other_program(path):
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
-    optuna.create_study(storage=storage, study_name="emd1").optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    optuna.create_study(storage=storage, study_name="emd1").optimize(
+        lambda trial: trial.suggest_float("x", 0, 1), n_trials=1
+    )
 
 
 FOREIGN = {
-    "text": (lambda path: path.write_text("dear diary\nyesterday\n"), "not a journal of a search .line 1 is 'dear diary'"),
+    "text": (
+        lambda path: path.write_text("dear diary\nyesterday\n"),
+        "not a journal of a search .line 1 is 'dear diary'",
+    ),
     "one line": (lambda path: path.write_text("hello\n"), "not a journal of a search"),
     "other JSON": (lambda path: path.write_text('{"a": 1}\n'), "not a journal of a search"),
     "a list": (lambda path: path.write_text("[1]\n"), "not a journal of a search"),
     "binary": (lambda path: path.write_bytes(bytes(range(256)) * 9), "not a journal of a search"),
-    "unknown operation": (lambda path: path.write_text('{"op_code": 99, "worker_id": "a"}\n'), "not a journal of a search"),
-    "operation without fields": (lambda path: path.write_text('{"op_code": 0, "worker_id": "a"}\n'), "not a journal of a search"),
+    "unknown operation": (
+        lambda path: path.write_text('{"op_code": 99, "worker_id": "a"}\n'),
+        "not a journal of a search",
+    ),
+    "operation without fields": (
+        lambda path: path.write_text('{"op_code": 0, "worker_id": "a"}\n'),
+        "not a journal of a search",
+    ),
     "another program's": (other_program, "its study 'emd1' was made by another program"),
 }
 
@@ -283,7 +356,13 @@ def test_damage_in_the_middle_is_told_by_its_line(done, tmp_path):
 
 def test_a_newer_journal_and_one_of_another_search_are_refused(done, tmp_path):
     journal = copied(done, tmp_path)
-    with pytest.raises(ValueError, match=r"journal.log: its cross_entropy trials were made with budget 24, not 320; go on as it began, or name another journal"):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"journal.log: its cross_entropy trials were made with budget 24, not 320; go on as it began, "
+            r"or name another journal"
+        ),
+    ):
         LONG.run(journal, 3)
     with pytest.raises(ValueError, match=r"made with image_size 8, not 16"):
         replace(SEARCH, recipe=replace(RECIPE, image_size=16)).run(journal, 3)
@@ -293,7 +372,9 @@ def test_a_newer_journal_and_one_of_another_search_are_refused(done, tmp_path):
         replace(SEARCH, ranges=RANGES | {"readout": (0, 4)}).run(journal, 3)
     journal.write_text(journal.read_text().replace('"format":1', '"format":2'))
     for read in (lambda: SEARCH.run(journal, 3), lambda: Journal(journal).trials()):
-        with pytest.raises(ValueError, match=r"journal.log: written in format 2, this version reads up to 1; update nbutils"):
+        with pytest.raises(
+            ValueError, match=r"journal.log: written in format 2, this version reads up to 1; update nbutils"
+        ):
             read()
 
 
@@ -314,7 +395,18 @@ def command(journal, *arguments):
 
 SET = "image_size=8 hole_size=4 num_train=12 num_valid=4 readout=0 reader_size=4 precision=32-true"
 SMALL = [part for setting in SET.split() for part in ("--set", setting)]
-SMALL += ["--set", "width=[4, 8]", "--set", "layers=[2, 4]", "--set", "batch_size=[2, 6]", "--set", "reader_kernel=[2, 3]", "--set", "merger_planes=[2, 3]"]
+SMALL += [
+    "--set",
+    "width=[4, 8]",
+    "--set",
+    "layers=[2, 4]",
+    "--set",
+    "batch_size=[2, 6]",
+    "--set",
+    "reader_kernel=[2, 3]",
+    "--set",
+    "merger_planes=[2, 3]",
+]
 
 
 @pytest.mark.slow
@@ -327,7 +419,11 @@ SMALL += ["--set", "width=[4, 8]", "--set", "layers=[2, 4]", "--set", "batch_siz
     ],
 )
 def test_the_command_refuses_in_one_line(tmp_path, arguments, message):
-    process = subprocess.run([*command(tmp_path / "journal.log", "--trials", "1", "--budget", "24", *SMALL), *arguments], capture_output=True, text=True)
+    process = subprocess.run(
+        [*command(tmp_path / "journal.log", "--trials", "1", "--budget", "24", *SMALL), *arguments],
+        capture_output=True,
+        text=True,
+    )
     assert process.returncode == 2
     assert process.stderr.startswith(message)
     assert process.stderr.count("\n") == 1
@@ -337,44 +433,70 @@ def test_the_command_refuses_in_one_line(tmp_path, arguments, message):
 @pytest.mark.slow
 def test_the_command_tells_every_trial_in_a_line_and_goes_on(tmp_path):
     def run(trials):
-        process = subprocess.run(command(tmp_path / "journal.log", "--trials", trials, "--budget", "24", "--losses", "emd1", *SMALL), capture_output=True, text=True)
+        process = subprocess.run(
+            command(
+                tmp_path / "journal.log", "--trials", trials, "--budget", "24", "--losses", "emd1", *SMALL
+            ),
+            capture_output=True,
+            text=True,
+        )
         assert process.returncode == 0, process.stderr
         assert process.stderr == ""
         return process.stdout.splitlines()
 
-    assert sorted(line.split(",")[0] for line in run("3")) == ["emd1 0: finished", "emd1 1: finished", "emd1 2: finished"]
+    assert sorted(line.split(",")[0] for line in run("3")) == [
+        "emd1 0: finished",
+        "emd1 1: finished",
+        "emd1 2: finished",
+    ]
     assert run("3") == []
     assert [line.split(",")[0] for line in run("4")] == ["emd1 3: finished"]
 
 
 @pytest.mark.slow
 def test_four_processes_that_are_all_killed_lose_nothing(tmp_path):
-    """Killed with -9 in the middle of their trials, gone on with by two workers: the search that nobody interrupted, done in one process."""
+    """Killed with -9 in the middle of their trials, gone on with by two workers: the search that nobody
+    interrupted, done in one process."""
     journal, trials = tmp_path / "cut" / "journal.log", 4
     processes = [start("LONG", journal, trials) for _ in range(4)]
 
     def in_the_middle():
-        return journal.exists() and any(found.value is not None for found in every(journal)) and list(journal.parent.rglob("checkpoint.safetensors"))
+        return (
+            journal.exists()
+            and any(found.value is not None for found in every(journal))
+            and list(journal.parent.rglob("checkpoint.safetensors"))
+        )
 
     wait_for(in_the_middle, *processes)
-    for process in processes:  # all at once: one that lives a little longer takes up the trial of one that is gone
+    for (
+        process
+    ) in processes:  # all at once: one that lives a little longer takes up the trial of one that is gone
         os.killpg(process.pid, signal.SIGKILL)
     for process in processes:
         process.wait()
     cut = every(journal)
     under_way = [trial for trial in cut if trial.status == "unfinished"]
     assert len(under_way) >= 2
-    assert {trial.reason for trial in under_way} == {"its process has ended; a search that goes on takes it up"}
+    assert {trial.reason for trial in under_way} == {
+        "its process has ended; a search that goes on takes it up"
+    }
     told = list(LONG.run(journal, trials, LOSSES, jobs=2))
     assert sorted((trial.loss, trial.number) for trial in told) == sorted(
-        {(loss, number) for loss in LOSSES for number in range(trials)} - {(t.loss, t.number) for t in cut if t not in under_way}
+        {(loss, number) for loss in LOSSES for number in range(trials)}
+        - {(t.loss, t.number) for t in cut if t not in under_way}
     )
     work("LONG", tmp_path / "whole" / "journal.log", trials)
     assert ends(journal) == ends(tmp_path / "whole" / "journal.log")
     assert all(trial.status == "finished" for trial in every(journal))
-    begun = [json.loads(line)["study_id"] for line in journal.read_text().splitlines() if json.loads(line)["op_code"] == 4]
+    begun = [
+        json.loads(line)["study_id"]
+        for line in journal.read_text().splitlines()
+        if json.loads(line)["op_code"] == 4
+    ]
     assert len(begun) == trials * len(LOSSES)  # none was begun twice
-    assert any(len(found) == 2 and found[1] > 0 for found in starts(journal))  # gone on with from a checkpoint
+    assert any(
+        len(found) == 2 and found[1] > 0 for found in starts(journal)
+    )  # gone on with from a checkpoint
     assert not any(len(found) > 2 for found in starts(journal))
 
 
@@ -384,11 +506,16 @@ def test_a_trial_whose_process_dies_again_and_again_is_given_up(tmp_path):
     journal = tmp_path / "journal.log"
     for attempt in range(1, 4):
         process = start("LONG", journal, 1)
-        wait_for(lambda attempt=attempt: journal.exists() and journal.read_text().count('"starts"') == attempt + 1, process)
+        wait_for(
+            lambda attempt=attempt: journal.exists() and journal.read_text().count('"starts"') == attempt + 1,
+            process,
+        )
         kill(process)
     trial = next_trial(LONG, journal, 1, LOSSES)
     assert (trial.number, trial.status) == (0, "unfinished")
-    assert trial.reason == "its process ended 3 times at step 0 without getting further, as for want of memory"
+    assert (
+        trial.reason == "its process ended 3 times at step 0 without getting further, as for want of memory"
+    )
     assert next_trial(LONG, journal, 1, LOSSES).loss == "emd1"
 
 
@@ -397,19 +524,41 @@ def test_workers_that_are_killed_cost_the_search_nothing(tmp_path):
     journal = tmp_path / "journal.log"
     told = LONG.run(journal, 3, LOSSES, jobs=2)
     next(told)
-    workers = [child for child in psutil.Process().children(recursive=True) if "loky" in " ".join(child.cmdline()) and "resource_tracker" not in " ".join(child.cmdline())]
-    wait_for(lambda: any(not trial.ended and any(Journal(journal).place(trial.loss, trial.number).glob("*/checkpoint.safetensors")) for trial in every(journal)))
-    for worker in workers:  # all of them at once: the other one's trial might be over before its pool hears of the first
+    workers = [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if "loky" in " ".join(child.cmdline()) and "resource_tracker" not in " ".join(child.cmdline())
+    ]
+    wait_for(
+        lambda: any(
+            not trial.ended
+            and any(Journal(journal).place(trial.loss, trial.number).glob("*/checkpoint.safetensors"))
+            for trial in every(journal)
+        )
+    )
+    for worker in (
+        workers
+    ):  # all of them at once: the other one's trial might be over before its pool hears of the first
         worker.kill()
     assert len(list(told)) == 5
-    assert any(len(found) > 1 and found[-1] > 0 for found in starts(journal))  # gone on with from a checkpoint
+    assert any(
+        len(found) > 1 and found[-1] > 0 for found in starts(journal)
+    )  # gone on with from a checkpoint
     work("LONG", tmp_path / "whole" / "journal.log", 3)
     assert ends(journal) == ends(tmp_path / "whole" / "journal.log")
 
 
 def test_rank_correlations_are_those_of_scipy():
     rng = np.random.default_rng(0)
-    trials = [{"width": int(rng.integers(4, 9)), "kind": str(rng.choice(["a", "b", "c"])), "merger": str(rng.choice(["x", "y"])), "fixed": 3} for _ in range(30)]
+    trials = [
+        {
+            "width": int(rng.integers(4, 9)),
+            "kind": str(rng.choice(["a", "b", "c"])),
+            "merger": str(rng.choice(["x", "y"])),
+            "fixed": 3,
+        }
+        for _ in range(30)
+    ]
     columns = importance.columns(trials)
     assert list(columns) == ["width", "kind: a", "kind: b", "kind: c", "merger: y"]
     losses = [trial["width"] + 3 * (trial["kind"] == "b") + rng.normal() for trial in trials]
@@ -424,9 +573,15 @@ def test_rank_correlations_are_those_of_scipy():
 
 
 def test_chance_is_called_chance():
-    """Hyper-parameters without influence fall below p = 0.05 in about a twentieth of all searches, also of small ones."""
+    """Hyper-parameters without influence fall below p = 0.05 in about a twentieth of all searches, also of
+    small ones."""
     rng = np.random.default_rng(1)
-    p = [importance.rank_correlations({"a": rng.normal(size=8)}, rng.normal(size=8), rng, resamples=20, shuffles=199)["a"]["p"] for _ in range(400)]
+    p = [
+        importance.rank_correlations(
+            {"a": rng.normal(size=8)}, rng.normal(size=8), rng, resamples=20, shuffles=199
+        )["a"]["p"]
+        for _ in range(400)
+    ]
     assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.05, abs=0.035)
 
 

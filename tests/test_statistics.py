@@ -8,14 +8,16 @@ import pytest
 import torch
 from scipy import stats
 
+from nbutils.evidence import results
 from nbutils.nade import masks, statistics
-from nbutils.reports import results
 
 
 def case(batch=3, size=12):
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(256, (batch, 3, size, size), generator=generator)
-    hole = torch.rand(image.shape, generator=generator) < torch.tensor([0.1, 0.5, 0.9])[:batch, None, None, None]
+    hole = (
+        torch.rand(image.shape, generator=generator) < torch.tensor([0.1, 0.5, 0.9])[:batch, None, None, None]
+    )
     return image, hole
 
 
@@ -33,8 +35,15 @@ def test_roughness_is_the_mean_over_pairs_that_touch_the_hole():
             for row in range(5):
                 for column in range(5):
                     for other in ((row + 1, column), (row, column + 1)):
-                        if max(other) < 5 and (hole[example, channel, row, column] or hole[(example, channel, *other)]):
-                            pairs.append(abs(int(image[example, channel, row, column]) - int(image[(example, channel, *other)])))
+                        if max(other) < 5 and (
+                            hole[example, channel, row, column] or hole[(example, channel, *other)]
+                        ):
+                            pairs.append(
+                                abs(
+                                    int(image[example, channel, row, column])
+                                    - int(image[(example, channel, *other)])
+                                )
+                            )
         assert float(statistics.roughness(image, hole)[example]) == pytest.approx(np.mean(pairs))
 
 
@@ -56,7 +65,10 @@ def test_diversity_is_the_mean_distance_of_pairs():
 def test_signal_to_noise_follows_its_definition():
     image, hole = case()
     truth = (image + 7) % 256
-    expected = [10 * math.log10(255**2 / float(((x - t)[h].double() ** 2).mean())) for x, t, h in zip(image, truth, hole)]
+    expected = [
+        10 * math.log10(255**2 / float(((x - t)[h].double() ** 2).mean()))
+        for x, t, h in zip(image, truth, hole)
+    ]
     assert statistics.psnr(image, truth, hole).tolist() == pytest.approx(expected)
 
 
@@ -85,7 +97,9 @@ def test_the_laplace_probabilities_of_all_levels_sum_to_one(centre):
     levels = torch.arange(8)
     nats = statistics.laplace_nll(torch.full((8,), centre), levels, 1.7, levels=8)
     assert float(nats.neg().exp().sum()) == pytest.approx(1)
-    expected = stats.laplace(centre, 1.7).cdf(np.arange(8) + 0.5) - stats.laplace(centre, 1.7).cdf(np.arange(8) - 0.5)
+    expected = stats.laplace(centre, 1.7).cdf(np.arange(8) + 0.5) - stats.laplace(centre, 1.7).cdf(
+        np.arange(8) - 0.5
+    )
     assert nats[1:-1].neg().exp().tolist() == pytest.approx(expected[1:-1].tolist())
 
 

@@ -16,14 +16,17 @@ from packaging.specifiers import SpecifierSet
 from test_faults import COMMAND
 from test_reports import notebook
 
-from nbutils.reports import execution, parameters, results, runner
+from nbutils.evidence import results
+from nbutils.reports import parameters
+from nbutils.reports.run import execution, runner
 
 ROOT = Path(__file__).parents[1]
 LOOKS = """import sys
 import matplotlib
 import helper
 import random
-from nbutils.reports import figures, results
+from nbutils.evidence import results
+from nbutils.show import figures
 results.save(reports, "01_first", {"python": sys.executable, "helper": helper.__file__, "random": random.__file__,
     "face": matplotlib.rcParams["axes.facecolor"], "red": "red" in dir()}, [])"""
 
@@ -32,7 +35,12 @@ def test_other_kernels_modules_and_settings_have_no_part_in_a_run(tmp_path):
     books, typed, home = tmp_path / "books", tmp_path / "typed", tmp_path / "home"
     (books / "profiles").mkdir(parents=True)
     (books / "profiles" / "quick.yaml").write_text("{}")
-    for folder in (typed, home / ".ipython/profile_default/startup", home / ".config/matplotlib", tmp_path / "j/kernels/python3"):
+    for folder in (
+        typed,
+        home / ".ipython/profile_default/startup",
+        home / ".config/matplotlib",
+        tmp_path / "j/kernels/python3",
+    ):
         folder.mkdir(parents=True)
     (home / ".config/matplotlib/matplotlibrc").write_text("axes.facecolor: yellow\n")
     (home / ".ipython/profile_default/startup/a.py").write_text("red = 1")
@@ -44,17 +52,25 @@ def test_other_kernels_modules_and_settings_have_no_part_in_a_run(tmp_path):
     (books / "helper.py").touch()
     notebook(books, "01_first", LOOKS)
     notebook(books, "16_copy", LOOKS)
-    script = tmp_path / "script" / "nbutils.py"  # which, like the command that is installed, does not lie where it is called
+    script = (
+        tmp_path / "script" / "nbutils.py"
+    )  # which, like the command that is installed, does not lie where it is called
     script.parent.mkdir()
     script.write_text(COMMAND)
-    environment = os.environ | {"HOME": str(home), "JUPYTER_PATH": str(tmp_path / "j"), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {
+        "HOME": str(home),
+        "JUPYTER_PATH": str(tmp_path / "j"),
+        "PYTHONPATH": str(ROOT),
+    }
     command = [sys.executable, "-P", str(script), str(books), "run", "--out", str(tmp_path / "out")]
     process = subprocess.run(command, cwd=typed, env=environment, capture_output=True, text=True)
     assert process.returncode == 0, process.stdout + process.stderr
     for name in ("01_first", "16_copy"):  # a copy has results of its own
         found = json.loads((tmp_path / "out" / f"{name}.json").read_text())
         assert found["python"] == sys.executable
-        assert os.path.samefile(books, Path(found["helper"]).parent if os.path.isabs(found["helper"]) else books)
+        assert os.path.samefile(
+            books, Path(found["helper"]).parent if os.path.isabs(found["helper"]) else books
+        )
         assert found["random"] != str(books / "random.py")
         assert (found["face"], found["red"]) == ("white", False)
 
@@ -71,10 +87,15 @@ def test_scratch_notebooks_and_copies_are_not_in_the_series(tmp_path, monkeypatc
     notebook(tmp_path, "01_first", "1")
     for name in ("01_first-Copy1", "01_first copy", "01_first (1)"):
         shutil.copy(tmp_path / "01_first.ipynb", tmp_path / f"{name}.ipynb")
-    (tmp_path / "Untitled.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    (tmp_path / "Untitled.ipynb").write_text(
+        '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+    )
     (tmp_path / "Untitled1.ipynb").touch()
     assert list(runner.series()) == ["01_first"]
-    with pytest.raises(parameters.ParameterError, match=r"without nbutils.needs in its metadata, or named as a copy; expected one of 01_first"):
+    with pytest.raises(
+        parameters.ParameterError,
+        match=r"without nbutils.needs in its metadata, or named as a copy; expected one of 01_first",
+    ):
         runner.series(["Untitled"])
 
 
@@ -87,16 +108,32 @@ def test_a_tree_inside_another_repository_has_no_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(execution, "__file__", str(place))
     assert execution.commit() == ""
     subprocess.run([*git, "init", "-q", str(tmp_path / "tree")], check=True)
-    subprocess.run([*git, "-C", str(tmp_path / "tree"), "commit", "-q", "--allow-empty", "-m", "y"], check=True)
+    subprocess.run(
+        [*git, "-C", str(tmp_path / "tree"), "commit", "-q", "--allow-empty", "-m", "y"], check=True
+    )
     assert execution.is_commit(execution.commit())
 
 
 def test_data_is_given_to_a_notebook_from_its_own_folder(tmp_path, monkeypatch):
     given = {}
-    monkeypatch.setattr(execution, "_supervise", lambda folder, *_: given.update(json.loads((folder / "request.json").read_text())) or "ended")
-    values = {"data": str(tmp_path / "pics"), "digit_data": "mnist", "compare_with": "", "reports": "../reports"}
+    monkeypatch.setattr(
+        execution,
+        "_supervise",
+        lambda folder, *_: given.update(json.loads((folder / "request.json").read_text())) or "ended",
+    )
+    values = {
+        "data": str(tmp_path / "pics"),
+        "digit_data": "mnist",
+        "compare_with": "",
+        "reports": "../reports",
+    }
     execution.execute(tmp_path / "books" / "01.ipynb", values, tmp_path / "out")
-    assert given["parameters"] == {"data": "../pics", "digit_data": "mnist", "compare_with": "", "reports": "../out"}
+    assert given["parameters"] == {
+        "data": "../pics",
+        "digit_data": "mnist",
+        "compare_with": "",
+        "reports": "../out",
+    }
 
 
 def test_a_notebook_run_from_the_root_of_its_clone_is_refused(tmp_path, monkeypatch):
@@ -106,17 +143,22 @@ def test_a_notebook_run_from_the_root_of_its_clone_is_refused(tmp_path, monkeypa
     monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: shell)
     for folder in (tmp_path, tmp_path / "clone"):
         monkeypatch.chdir(folder)
-        with pytest.raises(parameters.ParameterError, match=r"'../reports' is meant from the folder of the notebooks"):
-            parameters.check(seed=0)
+        with pytest.raises(
+            parameters.ParameterError, match=r"'../reports' is meant from the folder of the notebooks"
+        ):
+            parameters.check({"seed": 0})
     shell.user_ns["reports"] = "reports"
-    parameters.check(seed=0)
+    parameters.check({"seed": 0})
     shell.user_ns["reports"] = "../reports"
     monkeypatch.chdir(tmp_path / "clone" / "notebooks")
-    parameters.check(seed=0)
+    parameters.check({"seed": 0})
 
 
 def test_a_user_without_a_home_gets_a_folder_and_is_told():
-    script = "from pathlib import Path\n" + "def home(cls):\n    raise RuntimeError('Could not determine home directory.')\n"
+    script = (
+        "from pathlib import Path\n"
+        + "def home(cls):\n    raise RuntimeError('Could not determine home directory.')\n"
+    )
     script += "Path.home = classmethod(home)\nfrom nbutils.cli import app\napp(['data', 'check', '--help'])"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
@@ -125,9 +167,14 @@ def test_a_user_without_a_home_gets_a_folder_and_is_told():
 
 
 def test_the_pins_hold_for_every_python_that_is_promised():
-    floor = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=") + ".0"
+    floor = (
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"].removeprefix(">=")
+        + ".0"
+    )
     pins = [line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line]
-    there = {re.sub(r"[-_.]+", "-", found.name).lower(): found for found in importlib.metadata.distributions()}
+    there = {
+        re.sub(r"[-_.]+", "-", found.name).lower(): found for found in importlib.metadata.distributions()
+    }
     compared = 0
     for name, version in pins:
         found = there.get(re.sub(r"[-_.]+", "-", name).lower())

@@ -10,24 +10,39 @@ from pathlib import Path
 import pytest
 import torch
 
-from nbutils import checkpoints
 from nbutils.data import sources
 from nbutils.nade.inpainter import Inpainter, InpainterConfig
 from nbutils.nade.objective import EncodedPictures, InpaintingTask, hide
-from nbutils.training import TrainingSettings, learning_rate, train
-from nbutils.training_state import MedianPlateau, TrainingState
+from nbutils.training import checkpoints
+from nbutils.training.loop import TrainingSettings, learning_rate, train
+from nbutils.training.state import MedianPlateau, TrainingState
 
 
 def small_run(folder, steps=8, loss="cross_entropy", **settings):
     """A training that takes a second or two: (model, run)."""
     splits = sources.load("scenes", image_size=8, num_train=20, num_valid=6)
-    parts = [EncodedPictures(part.images, *splits.vocabulary.encode(part.captions)) for part in (splits.train, splits.valid)]
+    parts = [
+        EncodedPictures(part.images, *splits.vocabulary.encode(part.captions))
+        for part in (splits.train, splits.valid)
+    ]
     torch.manual_seed(0)
-    sizes = dict(image_size=8, width=6, layers=3, vocabulary_size=len(splits.vocabulary), embedding_size=4, reader_size=4)
+    sizes = dict(
+        image_size=8,
+        width=6,
+        layers=3,
+        vocabulary_size=len(splits.vocabulary),
+        embedding_size=4,
+        reader_size=4,
+    )
     model = Inpainter(InpainterConfig(**sizes))
     task = InpaintingTask(pictures=parts[0], held_out=parts[1], hole_size=4, loss=loss, caption_dropout=0.3)
     chosen = dict(steps=steps, batch_size=4, validate_every=3, checkpoint_every=2, patience=3) | settings
-    description = {"name": "small", "model": "Inpainter", "config": vars(model.config), "vocabulary": splits.vocabulary.words}
+    description = {
+        "name": "small",
+        "model": "Inpainter",
+        "config": vars(model.config),
+        "vocabulary": splits.vocabulary.words,
+    }
     return model, train(model, task, TrainingSettings(**chosen), folder, description)
 
 
@@ -39,7 +54,10 @@ def same_weights(a, b):
 def test_a_training_killed_and_resumed_ends_with_the_same_weights_bit_for_bit(tmp_path, precision):
     whole, run = small_run(tmp_path / "whole", steps=40, precision=precision)
     here, folder = str(Path(__file__).parent), str(tmp_path / "cut")
-    code = f"import sys; sys.path.insert(0, {here!r}); from test_training import small_run; small_run({folder!r}, steps=40, precision={precision!r})"
+    code = (
+        f"import sys; sys.path.insert(0, {here!r}); from test_training import small_run; "
+        f"small_run({folder!r}, steps=40, precision={precision!r})"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "cut").glob("*/checkpoint.safetensors")) and time.monotonic() < deadline:
@@ -51,7 +69,9 @@ def test_a_training_killed_and_resumed_ends_with_the_same_weights_bit_for_bit(tm
     resumed, again = small_run(tmp_path / "cut", steps=40, precision=precision)
     assert same_weights(whole, resumed)
     drop = ("seconds",)
-    assert [{k: v for k, v in row.items() if k not in drop} for row in run.metrics] == [{k: v for k, v in row.items() if k not in drop} for row in again.metrics]
+    assert [{k: v for k, v in row.items() if k not in drop} for row in run.metrics] == [
+        {k: v for k, v in row.items() if k not in drop} for row in again.metrics
+    ]
 
 
 def test_a_finished_training_is_not_repeated_and_other_settings_start_anew(tmp_path):
@@ -96,8 +116,12 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights(tmp_pat
 
 
 def test_numbers_that_were_noted_are_refused_by_the_step_that_they_are_of(tmp_path):
-    """Losses and gradients stay on their device for some steps; what is read then still names the first step that went wrong."""
-    for losses, norms, message in (([2, 1, math.nan], [1, 1, 1], "loss became nan at step 6"), ([3, 2, 1], [1, math.inf, 1], "gradient became inf at step 5")):
+    """Losses and gradients stay on their device for some steps; what is read then still names the first step
+    that went wrong."""
+    for losses, norms, message in (
+        ([2, 1, math.nan], [1, 1, 1], "loss became nan at step 6"),
+        ([3, 2, 1], [1, math.inf, 1], "gradient became inf at step 5"),
+    ):
         state = TrainingState(tmp_path, TrainingSettings(steps=9), {})
         state.step = 4
         for loss, norm in zip(losses, norms):
@@ -117,7 +141,8 @@ def test_a_trained_model_is_left_as_it_was_but_for_its_weights(tmp_path):
 
 
 def test_known_variables_are_scored_over_the_pictures_that_have_some(tmp_path):
-    """Held-out pictures come in batches; one in which nothing is known says nothing of what known variables cost."""
+    """Held-out pictures come in batches; one in which nothing is known says nothing of what known variables
+    cost."""
     model, _ = small_run(tmp_path)
     splits = sources.load("scenes", image_size=8, num_train=1, num_valid=70)
     held_out = EncodedPictures(splits.valid.images, *splits.vocabulary.encode(splits.valid.captions))
@@ -128,7 +153,9 @@ def test_known_variables_are_scored_over_the_pictures_that_have_some(tmp_path):
         image, caption, length = held_out.take(torch.tensor(rows))
         known, hole = hide(task.mask, image.shape, hole_size=1, generator=generator)
         with torch.no_grad():
-            costs = torch.nn.functional.cross_entropy(model(image, known, caption, length).movedim(-1, 1), image, reduction="none")
+            costs = torch.nn.functional.cross_entropy(
+                model(image, known, caption, length).movedim(-1, 1), image, reduction="none"
+            )
         nats, number = nats + float(costs[known & hole].sum()), number + int((known & hole).sum())
     assert task.validate(model)["bits_known"] == pytest.approx(nats / number / math.log(2), rel=1e-5)
     nothing = InpaintingTask(pictures=held_out, held_out=held_out, hole_size=8, mask="square")
@@ -154,7 +181,14 @@ def test_learning_rates_rise_and_fall():
     assert learning_rate(TrainingSettings(steps=1000, learning_rate=0.1), 999, 2) == pytest.approx(0.001)
 
 
-@pytest.mark.parametrize(("setting", "message"), [({"steps": 0}, "steps: 0"), ({"schedule": "linear"}, "schedule: 'linear'"), ({"precision": "8"}, "precision: '8'")])
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"steps": 0}, "steps: 0"),
+        ({"schedule": "linear"}, "schedule: 'linear'"),
+        ({"precision": "8"}, "precision: '8'"),
+    ],
+)
 def test_impossible_settings_are_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         TrainingSettings(**{"steps": 1} | setting)
@@ -172,7 +206,11 @@ def test_checkpoints_are_read_back_or_refused(tmp_path):
     changed[-100] ^= 1
     flipped.write_bytes(changed)
     foreign.write_bytes(b"PK\x03\x04 something else")
-    for path, message in ((cut, "cut short"), (flipped, "contents have changed"), (foreign, "not a checkpoint")):
+    for path, message in (
+        (cut, "cut short"),
+        (flipped, "contents have changed"),
+        (foreign, "not a checkpoint"),
+    ):
         with pytest.raises(checkpoints.CheckpointError, match=message):
             checkpoints.load(path)
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
@@ -209,12 +247,30 @@ def two_threads():
 def test_a_training_of_usual_size_gives_the_same_weights_twice(tmp_path, two_threads):
     """Large enough that every operation runs on all threads, where sums could come out in another order."""
     splits = sources.load("scenes", image_size=32, num_train=40, num_valid=4)
-    parts = [EncodedPictures(part.images, *splits.vocabulary.encode(part.captions)) for part in (splits.train, splits.valid)]
+    parts = [
+        EncodedPictures(part.images, *splits.vocabulary.encode(part.captions))
+        for part in (splits.train, splits.valid)
+    ]
     models = []
     for attempt in ("first", "second"):
         torch.manual_seed(0)
-        sizes = dict(image_size=32, width=32, layers=4, kind="dilated_residual", readout=128, vocabulary_size=len(splits.vocabulary), embedding_size=32, reader_size=32)
+        sizes = dict(
+            image_size=32,
+            width=32,
+            layers=4,
+            kind="dilated_residual",
+            readout=128,
+            vocabulary_size=len(splits.vocabulary),
+            embedding_size=32,
+            reader_size=32,
+        )
         models.append(Inpainter(InpainterConfig(**sizes)))
         task = InpaintingTask(pictures=parts[0], held_out=parts[1], hole_size=16)
-        train(models[-1], task, TrainingSettings(steps=3, batch_size=8, precision="32-true"), tmp_path / attempt, {"name": attempt})
+        train(
+            models[-1],
+            task,
+            TrainingSettings(steps=3, batch_size=8, precision="32-true"),
+            tmp_path / attempt,
+            {"name": attempt},
+        )
     assert same_weights(*models)

@@ -1,4 +1,5 @@
-"""What happens to a training when its process is killed, its disk is full, its checkpoint is damaged or its numbers go wrong."""
+"""What happens to a training when its process is killed, its disk is full, its checkpoint is damaged or its
+numbers go wrong."""
 
 import math
 import os
@@ -15,9 +16,9 @@ from safetensors.torch import save_file
 from test_training import same_weights, small_run
 from torch import nn
 
-from nbutils import checkpoints
 from nbutils.data.fingerprints import fingerprint
-from nbutils.training import TrainingSettings, train
+from nbutils.training import checkpoints
+from nbutils.training.loop import TrainingSettings, train
 
 HERE = str(Path(__file__).parent)
 
@@ -44,11 +45,19 @@ class LookupTask:
 
 def large_run(folder, steps=6, rows=800_000):
     model = Lookup(rows)
-    return model, train(model, LookupTask(), TrainingSettings(steps=steps, batch_size=4, validate_every=3, checkpoint_every=1), folder, {"name": "large", "model": "Lookup"})
+    return model, train(
+        model,
+        LookupTask(),
+        TrainingSettings(steps=steps, batch_size=4, validate_every=3, checkpoint_every=1),
+        folder,
+        {"name": "large", "model": "Lookup"},
+    )
 
 
 def start(code, **options):
-    return subprocess.Popen([sys.executable, "-c", f"import sys; sys.path.insert(0, {HERE!r})\n{code}"], text=True, **options)
+    return subprocess.Popen(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {HERE!r})\n{code}"], text=True, **options
+    )
 
 
 def only(folder, pattern):
@@ -59,8 +68,14 @@ def only(folder, pattern):
 @pytest.mark.slow
 def test_killed_in_the_middle_of_writing_a_checkpoint(tmp_path):
     whole, _ = large_run(tmp_path / "whole")
-    process = start(f"from test_training_faults import large_run\nlarge_run({str(tmp_path / 'cut')!r})", stdout=subprocess.DEVNULL)
-    while not ((written := list((tmp_path / "cut").glob("*/checkpoint.safetensors"))) and list((tmp_path / "cut").glob("*/.checkpoint*.part"))):
+    process = start(
+        f"from test_training_faults import large_run\nlarge_run({str(tmp_path / 'cut')!r})",
+        stdout=subprocess.DEVNULL,
+    )
+    while not (
+        (written := list((tmp_path / "cut").glob("*/checkpoint.safetensors")))
+        and list((tmp_path / "cut").glob("*/.checkpoint*.part"))
+    ):
         assert process.poll() is None
     process.kill()
     process.wait()
@@ -87,11 +102,20 @@ def damage(path, how):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("how", ["cut short", "contents have changed", "format 99", "not a checkpoint", "not a checkpoint, or cut short"])
+@pytest.mark.parametrize(
+    "how",
+    ["cut short", "contents have changed", "format 99", "not a checkpoint", "not a checkpoint, or cut short"],
+)
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_offered(tmp_path, how):
     whole, run = small_run(tmp_path)
     damage(run.checkpoint, how)
-    with pytest.raises(checkpoints.CheckpointError, match=rf"{run.checkpoint}: .*{how}.*checkpoint.previous.safetensors of step 6, is whole: delete the damaged file"):
+    with pytest.raises(
+        checkpoints.CheckpointError,
+        match=(
+            rf"{run.checkpoint}: .*{how}.*checkpoint.previous.safetensors of step 6, is whole: delete the "
+            r"damaged file"
+        ),
+    ):
         small_run(tmp_path)
     run.checkpoint.unlink()
     resumed, again = small_run(tmp_path)
@@ -106,11 +130,23 @@ def test_with_both_checkpoints_damaged_nothing_is_offered(tmp_path):
     with pytest.raises(checkpoints.CheckpointError, match="delete it and train again"):
         small_run(tmp_path)
     run.checkpoint.unlink()
-    with pytest.raises(checkpoints.CheckpointError, match=r"previous.safetensors: .*delete it and train again"):
+    with pytest.raises(
+        checkpoints.CheckpointError, match=r"previous.safetensors: .*delete it and train again"
+    ):
         small_run(tmp_path)
 
 
-@pytest.mark.parametrize("text", [None, "no JSON", "[]", '{"format": 1}', '{"format": "one", "digest": ""}', '{"format": null, "digest": ""}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "no JSON",
+        "[]",
+        '{"format": 1}',
+        '{"format": "one", "digest": ""}',
+        '{"format": null, "digest": ""}',
+    ],
+)
 def test_safetensors_of_another_program_are_no_checkpoint(tmp_path, text):
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", text and {"description": text})
     with pytest.raises(checkpoints.CheckpointError, match="not a checkpoint"):
@@ -118,9 +154,16 @@ def test_safetensors_of_another_program_are_no_checkpoint(tmp_path, text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.complex64, torch.bool, torch.float8_e4m3fn], ids=str)
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.bfloat16, torch.float16, torch.float64, torch.complex64, torch.bool, torch.float8_e4m3fn],
+    ids=str,
+)
 def test_a_checkpoint_holds_tensors_of_any_kind(tmp_path, dtype):
-    path, kept = tmp_path / "checkpoint.safetensors", {"model.x": torch.ones(2, 3).to(dtype), "model.y": torch.ones(()).to(dtype)}
+    path, kept = (
+        tmp_path / "checkpoint.safetensors",
+        {"model.x": torch.ones(2, 3).to(dtype), "model.y": torch.ones(()).to(dtype)},
+    )
     checkpoints.save(path, kept, {})
     found, _ = checkpoints.load(path)
     assert found.keys() == kept.keys()
@@ -151,7 +194,12 @@ def on_a_small_disk(tmp_path, options, code):
     disk.mkdir()
     script = f'mount -t tmpfs -o {options} tmpfs {disk} && exec {sys.executable} -c "$CODE"'
     code = f"import sys; sys.path.insert(0, {HERE!r}); DISK = {str(disk)!r}\n{code}"
-    return subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c", script], env=os.environ | {"CODE": code}, capture_output=True, text=True)
+    return subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        env=os.environ | {"CODE": code},
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.mark.slow
@@ -183,7 +231,10 @@ shutil.copytree(DISK, OUT)
 
 @pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(tmp_path):
-    code = "from test_training import small_run\ntry:\n    small_run(DISK)\nexcept OSError as error:\n    print('SAID', error)"
+    code = (
+        "from test_training import small_run\ntry:\n    small_run(DISK)\nexcept OSError as error:\n    "
+        "print('SAID', error)"
+    )
     process = on_a_small_disk(tmp_path, "ro,size=1m", code)
     assert "no place for checkpoints (Read-only file system)" in process.stdout
     assert "small:" not in process.stdout  # the bar of a training
@@ -206,11 +257,23 @@ def test_a_number_that_is_not_finite_stops_names_the_step_and_keeps_the_last_goo
             return loss
 
         def validate(self, model):
-            return super().validate(model) if where != "validation loss" or self.steps < 5 else {"loss": math.nan}
+            return (
+                super().validate(model)
+                if where != "validation loss" or self.steps < 5
+                else {"loss": math.nan}
+            )
 
     settings = TrainingSettings(steps=8, batch_size=4, validate_every=5, checkpoint_every=2)
-    with pytest.raises(FloatingPointError, match=rf"the {where} became (nan|inf) at step [45]; the weights of step 4 are in .*checkpoint.safetensors; try a lower learning rate"):
-        train(Lookup(100), Poisoned(), settings, tmp_path / "poisoned", {"name": "poisoned", "model": "Lookup"})
+    with pytest.raises(
+        FloatingPointError,
+        match=(
+            rf"the {where} became (nan|inf) at step [45]; the weights of step 4 are in "
+            r".*checkpoint.safetensors; try a lower learning rate"
+        ),
+    ):
+        train(
+            Lookup(100), Poisoned(), settings, tmp_path / "poisoned", {"name": "poisoned", "model": "Lookup"}
+        )
     tensors, _ = checkpoints.load(only(tmp_path / "poisoned", "*/checkpoint.safetensors"))
     assert torch.equal(tensors["model.table.weight"], whole.table.weight)
 
@@ -222,18 +285,23 @@ def test_no_checkpoint_is_promised_where_none_was_written(tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_killed_among_several_trainings_ends_them_and_they_resume(tmp_path):
-    code = f"from test_digit_models import jobs\nfrom nbutils import digit_models\ndigit_models.fit_all(jobs(steps=400), {str(tmp_path)!r})"
+    code = (
+        "from test_digit_models import jobs\nfrom nbutils.training import "
+        f"digit_models\ndigit_models.fit_all(jobs(steps=400), {str(tmp_path)!r})"
+    )
     process = start(code, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while len(list(tmp_path.glob("*/checkpoint.safetensors"))) < 1:
         assert process.poll() is None
         time.sleep(0.01)
-    children = subprocess.run(["pgrep", "-P", str(process.pid), "-f", "LokyProcess"], capture_output=True, text=True).stdout.split()
+    children = subprocess.run(
+        ["pgrep", "-P", str(process.pid), "-f", "LokyProcess"], capture_output=True, text=True
+    ).stdout.split()
     os.kill(int(children[0]), signal.SIGKILL)
     assert "TerminatedWorkerError" in process.communicate(timeout=60)[1]
     assert process.returncode == 1
     from test_digit_models import jobs
 
-    from nbutils import digit_models
+    from nbutils.training import digit_models
 
     resumed, _ = digit_models.fit_all(jobs(steps=400), tmp_path)
     shutil.rmtree(tmp_path)

@@ -25,12 +25,27 @@ TAKEN = [
     ("1, 010", (1, 2), (1, 10)),
     ("[1e-4, 1]", (0.1,), (1e-4, 1.0)),
     ("emd1,no", ("emd2",), ("emd1", "no")),
-    ("{width: [010, 8], rate: [1e-3, 1], kind: [no], flag: [true]}", {"width": [1], "kind": ["a"]},
-     {"width": [10, 8], "rate": [0.001, 1.0], "kind": ["no"], "flag": [True]}),
-]  # fmt: skip
+    (
+        "{width: [010, 8], rate: [1e-3, 1], kind: [no], flag: [true]}",
+        {"width": [1], "kind": ["a"]},
+        {"width": [10, 8], "rate": [0.001, 1.0], "kind": ["no"], "flag": [True]},
+    ),
+]
 REFUSED = [
-    ("1:30", 3), ("3.0", 3), ("0x10", 3), ("", 3), ("1__0", 3), ("1:30", 0.1), ("nan", 0.1), ("1e999", 0.1), ("yes", True), ("1", True), ("1,", (1,)), ("[]", (1,)), ("[1]", {}),
-]  # fmt: skip
+    ("1:30", 3),
+    ("3.0", 3),
+    ("0x10", 3),
+    ("", 3),
+    ("1__0", 3),
+    ("1:30", 0.1),
+    ("nan", 0.1),
+    ("1e999", 0.1),
+    ("yes", True),
+    ("1", True),
+    ("1,", (1,)),
+    ("[]", (1,)),
+    ("[1]", {}),
+]
 
 
 @pytest.mark.parametrize(("text", "default", "value"), TAKEN)
@@ -52,10 +67,22 @@ def test_a_path_is_meant_from_where_it_was_typed(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "profiles" / "mine.yaml").write_text("01_first: {data: 2024, rate: 1e-3}")
     usual = {"data": "scenes", "rate": 0.1, "other": "scenes"}
-    for text, folder in (("photos #2", "here/photos #2"), ("../pics", "pics"), ("~/pics", "pics"), (".", "here"), (f"{tmp_path}/pics", "pics")):
+    for text, folder in (
+        ("photos #2", "here/photos #2"),
+        ("../pics", "pics"),
+        ("~/pics", "pics"),
+        (".", "here"),
+        (f"{tmp_path}/pics", "pics"),
+    ):
         chosen = parameters.parse_settings([f"data={text}", f"other={text}"])
-        assert parameters.merge("01_first", usual, chosen) == usual | {"data": str(tmp_path / folder), "other": text}
-    for name in ("../profiles/mine.yaml", str(tmp_path / "profiles" / "mine.yaml")):  # in a profile, from its folder
+        assert parameters.merge("01_first", usual, chosen) == usual | {
+            "data": str(tmp_path / folder),
+            "other": text,
+        }
+    for name in (
+        "../profiles/mine.yaml",
+        str(tmp_path / "profiles" / "mine.yaml"),
+    ):  # in a profile, from its folder
         read = parameters.merge("01_first", usual, parameters.read_profile(name)["01_first"])
         assert os.path.samefile(read["data"], tmp_path / "profiles" / "2024")
         assert read["rate"] == 0.001

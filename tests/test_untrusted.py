@@ -1,4 +1,5 @@
-"""Captions, archives and pictures from anywhere: what is not as it should be is refused in one line that names it, and nothing else happens."""
+"""Captions, archives and pictures from anywhere: what is not as it should be is refused in one line that
+names it, and nothing else happens."""
 
 import bz2
 import collections
@@ -19,7 +20,17 @@ import pytest
 from photo_sources import CLASS_PROJECT, class_project, coco_folder, own_folder, picture_bytes, write
 from PIL import Image
 
-from nbutils.data import captions, captions_pickle, checking, digits, photos, pictures, prepare, prepared, sources
+from nbutils.data import (
+    captions,
+    captions_pickle,
+    checking,
+    digits,
+    photos,
+    pictures,
+    prepare,
+    prepared,
+    sources,
+)
 from nbutils.data.errors import Unusable
 
 
@@ -36,70 +47,213 @@ def refusal(work, *arguments, error=photos.PhotosError):
 
 
 def coco_with(**changes):
-    content = {"images": [{"id": 1, "file_name": "000.jpg"}], "annotations": [{"image_id": 1, "caption": "a ball"}]} | changes
+    content = {
+        "images": [{"id": 1, "file_name": "000.jpg"}],
+        "annotations": [{"image_id": 1, "caption": "a ball"}],
+    } | changes
     return json.dumps(content)
 
 
 IMAGES = [{"id": 1, "file_name": "000.jpg"}]
 COCO = "annotations/captions_train2014.json"
 BAD_CAPTION_FILES = {
-    "csv: missing columns": ("captions.csv", "name,text\na.jpg,x\n", "columns are ['name', 'text']; expected file and caption"),
-    "csv: a column twice": ("captions.csv", "file,caption,caption\na.jpg,x,y\n", "expected file and caption once each"),
-    "csv: two columns of captions": ("captions.csv", "file;caption;text\na.jpg;x;y\n", "columns are ['file', 'caption', 'text']; expected file and caption once each"),
-    "csv: two columns of files": ("metadata.csv", "image,path,text\na.jpg,a.jpg,x\n", "columns are ['image', 'path', 'text']; expected file and caption once each"),
+    "csv: missing columns": (
+        "captions.csv",
+        "name,text\na.jpg,x\n",
+        "columns are ['name', 'text']; expected file and caption",
+    ),
+    "csv: a column twice": (
+        "captions.csv",
+        "file,caption,caption\na.jpg,x,y\n",
+        "expected file and caption once each",
+    ),
+    "csv: two columns of captions": (
+        "captions.csv",
+        "file;caption;text\na.jpg;x;y\n",
+        "columns are ['file', 'caption', 'text']; expected file and caption once each",
+    ),
+    "csv: two columns of files": (
+        "metadata.csv",
+        "image,path,text\na.jpg,a.jpg,x\n",
+        "columns are ['image', 'path', 'text']; expected file and caption once each",
+    ),
     "csv: a bar too few": (
         "results.csv",
         "image_name| comment_number| comment\na.jpg| 4   A dog\n",
         "line 2: found ['a.jpg', ' 4   A dog']; expected 3 columns, separated by bars",
     ),
     "json lines: no object": ("metadata.jsonl", "[]\n", "line 1: found []; expected an object"),
-    "json lines: no file": ("metadata.jsonl", '{"file_name": "a.jpg", "text": "x"}\n{"text": "y"}\n', "line 2: columns are ['text']; expected file and caption"),
-    "json lines: number for file": ("metadata.jsonl", '{"file_name": 3, "text": "x"}\n', "line 1: file_name is 3; expected the name of a file"),
+    "json lines: no file": (
+        "metadata.jsonl",
+        '{"file_name": "a.jpg", "text": "x"}\n{"text": "y"}\n',
+        "line 2: columns are ['text']; expected file and caption",
+    ),
+    "json lines: number for file": (
+        "metadata.jsonl",
+        '{"file_name": 3, "text": "x"}\n',
+        "line 1: file_name is 3; expected the name of a file",
+    ),
     "json lines: empty": ("metadata.jsonl", "\n", "metadata.jsonl: is empty"),
-    "Karpathy: split": ("dataset.json", '{"images": [{"filename": "a.jpg", "split": "dev", "sentences": []}]}', "images[0]: split is 'dev'; expected train, restval, val or test"),
-    "Karpathy: sentence": ("dataset.json", '{"images": [{"filename": "a.jpg", "split": "val", "sentences": [3]}]}', "images[0]: not Karpathy's splits"),
-    "csv: comma without quotes": ("captions.csv", "file,caption\na.jpg,one, two\n", "line 2: found ['a.jpg', 'one', ' two']; expected 2 columns"),
+    "Karpathy: split": (
+        "dataset.json",
+        '{"images": [{"filename": "a.jpg", "split": "dev", "sentences": []}]}',
+        "images[0]: split is 'dev'; expected train, restval, val or test",
+    ),
+    "Karpathy: sentence": (
+        "dataset.json",
+        '{"images": [{"filename": "a.jpg", "split": "val", "sentences": [3]}]}',
+        "images[0]: not Karpathy's splits",
+    ),
+    "csv: comma without quotes": (
+        "captions.csv",
+        "file,caption\na.jpg,one, two\n",
+        "line 2: found ['a.jpg', 'one', ' two']; expected 2 columns",
+    ),
     "csv: too few columns": ("captions.csv", "file,caption\na.jpg\n", "line 2: found ['a.jpg']"),
     "csv: no file name": ("captions.csv", "file,caption\n,x\n", "line 2: found ['', 'x']"),
-    "csv: open quote": ("captions.csv", 'file,caption\na.jpg,"x\n', "not readable as CSV: unexpected end of data"),
-    "csv: field too long": ("captions.csv", f"file,caption\na.jpg,{'x' * 200_000}\n", "field larger than field limit"),
-    "csv: UTF-16": ("captions.csv", "file,caption\na.jpg,x\n".encode("utf-16"), "the text is UTF-16; save it as UTF-8"),
-    "csv: Latin-1": ("captions.csv", "file,caption\na.jpg,café\n".encode("latin-1"), "not UTF-8 (byte 22 is 0xe9); save it as UTF-8"),
+    "csv: open quote": (
+        "captions.csv",
+        'file,caption\na.jpg,"x\n',
+        "not readable as CSV: unexpected end of data",
+    ),
+    "csv: field too long": (
+        "captions.csv",
+        f"file,caption\na.jpg,{'x' * 200_000}\n",
+        "field larger than field limit",
+    ),
+    "csv: UTF-16": (
+        "captions.csv",
+        "file,caption\na.jpg,x\n".encode("utf-16"),
+        "the text is UTF-16; save it as UTF-8",
+    ),
+    "csv: Latin-1": (
+        "captions.csv",
+        "file,caption\na.jpg,café\n".encode("latin-1"),
+        "not UTF-8 (byte 22 is 0xe9); save it as UTF-8",
+    ),
     "csv: empty": ("captions.csv", "", "columns are []"),
-    "csv: one picture": ("captions.csv", "file,caption\n000.jpg,x\n", "1 captioned picture(s); at least 2 are needed"),
-    "csv: parent folder": ("captions.csv", "file,caption\n../x.jpg,x\n", "line 2: refused, the file name '../x.jpg' points outside the folder"),
-    "csv: absolute": ("captions.csv", "file,caption\n/etc/x.jpg,x\n", "'/etc/x.jpg' points outside the folder"),
+    "csv: one picture": (
+        "captions.csv",
+        "file,caption\n000.jpg,x\n",
+        "1 captioned picture(s); at least 2 are needed",
+    ),
+    "csv: parent folder": (
+        "captions.csv",
+        "file,caption\n../x.jpg,x\n",
+        "line 2: refused, the file name '../x.jpg' points outside the folder",
+    ),
+    "csv: absolute": (
+        "captions.csv",
+        "file,caption\n/etc/x.jpg,x\n",
+        "'/etc/x.jpg' points outside the folder",
+    ),
     "csv: hidden parent": ("captions.csv", "file,caption\nsub/../../x.jpg,x\n", "points outside the folder"),
     "csv: Windows": ("captions.csv", "file,caption\nC:\\x.jpg,x\n", "points outside the folder"),
     "csv: backslash parent": ("captions.csv", "file,caption\n..\\x.jpg,x\n", "points outside the folder"),
-    "csv: zero byte in a name": ("captions.csv", "file,caption\nx\0.jpg,x\n", "'x\\x00.jpg' is no name of a file"),
+    "csv: zero byte in a name": (
+        "captions.csv",
+        "file,caption\nx\0.jpg,x\n",
+        "'x\\x00.jpg' is no name of a file",
+    ),
     "csv: long path": ("captions.csv", f"file,caption\n{'x/' * 3000}x.jpg,x\n", "is no name of a file"),
     "csv: long name": ("captions.csv", f"file,caption\n{'x' * 300}.jpg,x\n", "is no name of a file"),
     "json: broken": ("captions.json", "{", "not readable as JSON"),
-    "json: a list": ("captions.json", "[]", "expected an object from file name to caption or captions, found list"),
+    "json: a list": (
+        "captions.json",
+        "[]",
+        "expected an object from file name to caption or captions, found list",
+    ),
     "json: number for caption": ("captions.json", '{"a.jpg": 3}', "'a.jpg' has 3; expected a caption"),
     "json: number among captions": ("captions.json", '{"a.jpg": ["x", 3]}', "'a.jpg' has ['x', 3]"),
     "json: a name twice": ("captions.json", '{"a.jpg": "x", "a.jpg": "y"}', "'a.jpg' is twice in one object"),
-    "json: a file twice": ("captions.json", '{"a.jpg": "x", "./a.jpg": "y"}', "the file a.jpg is in it twice"),
+    "json: a file twice": (
+        "captions.json",
+        '{"a.jpg": "x", "./a.jpg": "y"}',
+        "the file a.jpg is in it twice",
+    ),
     "json: deep": ("captions.json", "[" * 200_000, "not readable as JSON: maximum recursion depth"),
-    "json: endless number": ("captions.json", '{"a.jpg": ' + "9" * 10_000 + "}", "not readable as JSON: Exceeds the limit"),
+    "json: endless number": (
+        "captions.json",
+        '{"a.jpg": ' + "9" * 10_000 + "}",
+        "not readable as JSON: Exceeds the limit",
+    ),
     "json: UTF-16": ("captions.json", '{"a.jpg": "x"}'.encode("utf-16"), "the text is UTF-16"),
-    "json: half a character in a name": ("captions.json", '{"\\ud800.jpg": "x", "b": "y"}', "'\\ud800.jpg' is no name of a file"),
+    "json: half a character in a name": (
+        "captions.json",
+        '{"\\ud800.jpg": "x", "b": "y"}',
+        "'\\ud800.jpg' is no name of a file",
+    ),
     "json: parent folder": ("captions.json", '{"../a.jpg": "x", "b": "y"}', "points outside the folder"),
-    "json: no picture there": ("captions.json", '{"a.jpg": "x", "b.jpg": "y"}', "name a.jpg, which is not in"),
-    "COCO: a list": (COCO, "[]", "not a COCO captions file; expected an object with the lists images and annotations"),
-    "COCO: no annotations": (COCO, coco_with(annotations=None), "expected an object with the lists images and annotations"),
-    "COCO: no id": (COCO, coco_with(images=[{"file_name": "x.jpg"}]), "images[0]: not a COCO captions file; expected id of type int | str, found None"),
-    "COCO: list for id": (COCO, coco_with(images=[{"id": [1], "file_name": "x.jpg"}]), "images[0]: not a COCO captions file; expected id of type int | str, found [1]"),
-    "COCO: image no object": (COCO, coco_with(images=["x.jpg"]), "images[0]: not a COCO captions file; expected an object with id and file_name, found 'x.jpg'"),
-    "COCO: number for file name": (COCO, coco_with(images=[{"id": 1, "file_name": 7}]), "expected file_name of type str, found 7"),
-    "COCO: number for caption": (COCO, coco_with(annotations=[{"image_id": 1, "caption": 7}]), "annotations[0]: not a COCO captions file; expected caption of type str, found 7"),
-    "COCO: bool for id": (COCO, coco_with(annotations=[{"image_id": True, "caption": "x"}]), "expected image_id of type int | str, found True"),
-    "COCO: id that does not resolve": (COCO, coco_with(annotations=[{"image_id": 5, "caption": "x"}]), "annotations[0] is about the image 5, which images does not have"),
-    "COCO: id twice": (COCO, coco_with(images=[*IMAGES, {"id": 1, "file_name": "y.jpg"}]), "images[1] has the id 1 and the file train2014/y.jpg, one of which is in it before"),
-    "COCO: file twice": (COCO, coco_with(images=[*IMAGES, {"id": 2, "file_name": "000.jpg"}]), "images[1] has the id 2 and the file train2014/000.jpg"),
-    "COCO: parent folder": (COCO, coco_with(images=[{"id": 1, "file_name": "../../x.jpg"}]), "'../../x.jpg' points outside the folder"),
-    "COCO: absolute": (COCO, coco_with(images=[{"id": 1, "file_name": "/x.jpg"}]), "'/x.jpg' points outside the folder"),
+    "json: no picture there": (
+        "captions.json",
+        '{"a.jpg": "x", "b.jpg": "y"}',
+        "name a.jpg, which is not in",
+    ),
+    "COCO: a list": (
+        COCO,
+        "[]",
+        "not a COCO captions file; expected an object with the lists images and annotations",
+    ),
+    "COCO: no annotations": (
+        COCO,
+        coco_with(annotations=None),
+        "expected an object with the lists images and annotations",
+    ),
+    "COCO: no id": (
+        COCO,
+        coco_with(images=[{"file_name": "x.jpg"}]),
+        "images[0]: not a COCO captions file; expected id of type int | str, found None",
+    ),
+    "COCO: list for id": (
+        COCO,
+        coco_with(images=[{"id": [1], "file_name": "x.jpg"}]),
+        "images[0]: not a COCO captions file; expected id of type int | str, found [1]",
+    ),
+    "COCO: image no object": (
+        COCO,
+        coco_with(images=["x.jpg"]),
+        "images[0]: not a COCO captions file; expected an object with id and file_name, found 'x.jpg'",
+    ),
+    "COCO: number for file name": (
+        COCO,
+        coco_with(images=[{"id": 1, "file_name": 7}]),
+        "expected file_name of type str, found 7",
+    ),
+    "COCO: number for caption": (
+        COCO,
+        coco_with(annotations=[{"image_id": 1, "caption": 7}]),
+        "annotations[0]: not a COCO captions file; expected caption of type str, found 7",
+    ),
+    "COCO: bool for id": (
+        COCO,
+        coco_with(annotations=[{"image_id": True, "caption": "x"}]),
+        "expected image_id of type int | str, found True",
+    ),
+    "COCO: id that does not resolve": (
+        COCO,
+        coco_with(annotations=[{"image_id": 5, "caption": "x"}]),
+        "annotations[0] is about the image 5, which images does not have",
+    ),
+    "COCO: id twice": (
+        COCO,
+        coco_with(images=[*IMAGES, {"id": 1, "file_name": "y.jpg"}]),
+        "images[1] has the id 1 and the file train2014/y.jpg, one of which is in it before",
+    ),
+    "COCO: file twice": (
+        COCO,
+        coco_with(images=[*IMAGES, {"id": 2, "file_name": "000.jpg"}]),
+        "images[1] has the id 2 and the file train2014/000.jpg",
+    ),
+    "COCO: parent folder": (
+        COCO,
+        coco_with(images=[{"id": 1, "file_name": "../../x.jpg"}]),
+        "'../../x.jpg' points outside the folder",
+    ),
+    "COCO: absolute": (
+        COCO,
+        coco_with(images=[{"id": 1, "file_name": "/x.jpg"}]),
+        "'/x.jpg' points outside the folder",
+    ),
     "COCO: no captions at all": (COCO, coco_with(annotations=[]), "name no picture for the split 'train'"),
     "COCO: only one split": (COCO, coco_with(), "captions_val2014.json: there is no such file"),
     "none": ("notes.txt", "", "no captions found; expected annotations/captions_train2014.json"),
@@ -121,7 +275,9 @@ def test_bad_captions_files_are_refused(tmp_path, kind):
 def test_a_captions_file_of_gigabytes_is_not_read(tmp_path):
     with open(tmp_path / "captions.csv", "wb") as file:
         file.truncate(1 << 32)
-    assert "captions.csv: has 4,294,967,296 bytes; expected at most 268,435,456" in refusal(photos.read_folder, tmp_path)
+    assert "captions.csv: has 4,294,967,296 bytes; expected at most 268,435,456" in refusal(
+        photos.read_folder, tmp_path
+    )
 
 
 # Captions
@@ -165,7 +321,11 @@ BAD_CAPTIONS = {
 def test_captions_that_are_none_are_refused_by_every_reader(tmp_path, kind):
     text, complaint = BAD_CAPTIONS[kind]
     assert complaint in refusal(captions.clean, text, error=Unusable)
-    own, coco, project = own_folder(tmp_path / "own", 3), coco_folder(tmp_path / "coco"), class_project(tmp_path / "class")
+    own, coco, project = (
+        own_folder(tmp_path / "own", 3),
+        coco_folder(tmp_path / "coco"),
+        class_project(tmp_path / "class"),
+    )
     (own / "captions.csv").unlink()
     write(own, "captions.json", json.dumps({"000.jpg": text, "sub/001.jpg": "x"}))
     content = json.loads((coco / COCO).read_text())
@@ -198,15 +358,36 @@ def nested(depth):
 
 
 BAD_PICKLES = {
-    "a command, protocol 0": (pickle.dumps({"a": reducing(os.system, "true")}, protocol=0), "the pickle asks for posix.system"),
-    "a command, protocol 2": (pickle.dumps({"a": reducing(os.system, "true")}, protocol=2), "the pickle asks for posix.system"),
-    "a command, protocol 5": (pickle.dumps({"a": reducing(os.system, "true")}, protocol=5), "the pickle asks for posix.system"),
-    "a command, as everybody writes it": (b"cos\nsystem\n(S'touch hacked'\ntR.", "the pickle asks for os.system"),
-    "a command through the memo": (b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94h\x00h\x01\x93\x8c\x04true\x85R.", "the pickle asks for os.system"),
+    "a command, protocol 0": (
+        pickle.dumps({"a": reducing(os.system, "true")}, protocol=0),
+        "the pickle asks for posix.system",
+    ),
+    "a command, protocol 2": (
+        pickle.dumps({"a": reducing(os.system, "true")}, protocol=2),
+        "the pickle asks for posix.system",
+    ),
+    "a command, protocol 5": (
+        pickle.dumps({"a": reducing(os.system, "true")}, protocol=5),
+        "the pickle asks for posix.system",
+    ),
+    "a command, as everybody writes it": (
+        b"cos\nsystem\n(S'touch hacked'\ntR.",
+        "the pickle asks for os.system",
+    ),
+    "a command through the memo": (
+        b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94h\x00h\x01\x93\x8c\x04true\x85R.",
+        "the pickle asks for os.system",
+    ),
     "an instance of old": (b"(S'true'\nios\nsystem\n.", "the pickle asks for os.system"),
-    "a name with a line break": (b"\x80\x04\x8c\x03a\nb\x8c\x04\x1b[2m\x93.", "the pickle asks for a\\nb.\\x1b[2m;"),
+    "a name with a line break": (
+        b"\x80\x04\x8c\x03a\nb\x8c\x04\x1b[2m\x93.",
+        "the pickle asks for a\\nb.\\x1b[2m;",
+    ),
     "eval": (pickle.dumps(reducing(eval, "1")), "the pickle asks for builtins.eval"),
-    "an ordered dict": (pickle.dumps(collections.OrderedDict(a=["x"])), "the pickle asks for collections.OrderedDict"),
+    "an ordered dict": (
+        pickle.dumps(collections.OrderedDict(a=["x"])),
+        "the pickle asks for collections.OrderedDict",
+    ),
     "bytes of protocol 2": (pickle.dumps({"a": [b"\xff"]}, protocol=2), "the pickle asks for _codecs.encode"),
     "a float": (pickle.dumps({"a": 1.5}), "the pickle asks for a float"),
     "a float in text": (pickle.dumps({"a": 1.5}, protocol=0), "the pickle asks for a float"),
@@ -220,7 +401,10 @@ BAD_PICKLES = {
     "an extension": (b"\x80\x02\x82\x01.", "the pickle asks for an extension code"),
     "a build": (b"\x80\x02}}b.", "the pickle asks for build, which makes objects"),
     "an out-of-band buffer": (b"\x80\x05\x97.", "the pickle asks for an out-of-band buffer"),
-    "a memo of gigabytes": (b"\x80\x02]r\xff\xff\xff\x7f.", "asks for 2,147,483,647 entries of memory at its instruction 2"),
+    "a memo of gigabytes": (
+        b"\x80\x02]r\xff\xff\xff\x7f.",
+        "asks for 2,147,483,647 entries of memory at its instruction 2",
+    ),
     "a memo of gigabytes in text": (b"(lp999999999\n.", "asks for 999,999,999 entries of memory"),
     "a string of gigabytes": (b"\x80\x04\x8d\xff\xff\xff\xff\xff\xff\x00\x00x.", "not a readable pickle"),
     "an integer of gigabytes": (b"\x80\x02\x8b\xff\xff\xff\x7fx.", "not a readable pickle"),
@@ -236,8 +420,14 @@ BAD_PICKLES = {
     "an integer for a caption": (pickle.dumps({"a": [1]}), "found {'a': [1]}"),
     "an integer for a name": (pickle.dumps({1: ["x"]}), "found {1: ['x']}"),
     "bytes that are no text": (pickle.dumps({"a": [b"\xff"]}), "bytes that are not UTF-8"),
-    "Latin-1 of Python 2": (b"(dS'000'\n(lS'caf\\xe9'\nas.", "not a readable pickle: 'utf-8' codec can't decode"),
-    "captions of none of the pictures": (pickle.dumps({"x": ["y"]}), "has captions for none of the 8 pictures in train2014"),
+    "Latin-1 of Python 2": (
+        b"(dS'000'\n(lS'caf\\xe9'\nas.",
+        "not a readable pickle: 'utf-8' codec can't decode",
+    ),
+    "captions of none of the pictures": (
+        pickle.dumps({"x": ["y"]}),
+        "has captions for none of the 8 pictures in train2014",
+    ),
 }
 
 
@@ -271,7 +461,8 @@ def test_plain_pickles_of_every_protocol_are_read(protocol):
 
 
 def python_2_pickles():
-    """What Python 2 wrote for {'000': ['caf\\xc3\\xa9', u'caf\\xe9']}: its cPickle begins the memo at 1, str is bytes, UTF-8 here."""
+    """What Python 2 wrote for {'000': ['caf\\xc3\\xa9', u'caf\\xe9']}: its cPickle begins the memo at 1, str
+    is bytes, UTF-8 here."""
     binary = b"U\x03000q\x02]q\x03(U\x05caf\xc3\xa9q\x04X\x05\x00\x00\x00caf\xc3\xa9q\x05es"
     yield b"(dp1\nS'000'\np2\n(lp3\nS'caf\\xc3\\xa9'\np4\naVcaf\xe9\np5\nas."
     yield b"}q\x01" + binary + b"."
@@ -300,7 +491,10 @@ def tar_of(*members, kind="w"):
 
 def good_members():
     rows = "file,caption\n" + "".join(f"{number}.jpg,picture {number}\n" for number in range(3))
-    return [("captions.csv", rows.encode(), {}), *((f"{number}.jpg", picture_bytes(number), {}) for number in range(3))]
+    return [
+        ("captions.csv", rows.encode(), {}),
+        *((f"{number}.jpg", picture_bytes(number), {}) for number in range(3)),
+    ]
 
 
 def tar_with(*members):
@@ -358,27 +552,71 @@ def huge_zip():
 
 GOOD_TAR = tar_with()
 BAD_ARCHIVES = {
-    "tar: parent folder": ("a.tar", tar_with(("../x.jpg", b"", {})), "refused, the file name '../x.jpg' points outside the folder"),
+    "tar: parent folder": (
+        "a.tar",
+        tar_with(("../x.jpg", b"", {})),
+        "refused, the file name '../x.jpg' points outside the folder",
+    ),
     "tar: absolute": ("a.tar", tar_with(("/etc/x.jpg", b"", {})), "'/etc/x.jpg' points outside the folder"),
-    "tar: symbolic link": ("a.tar", tar_with(("x.jpg", b"", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"})), "refused, x.jpg is a link"),
-    "tar: hard link": ("a.tar", tar_with(("x.jpg", b"", {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"})), "refused, x.jpg is a link"),
-    "tar: device": ("a.tar", tar_with(("x.jpg", b"", {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 5})), "refused, x.jpg is of type b'3'"),
-    "tar: pipe": ("a.tar", tar_with(("x.jpg", b"", {"type": tarfile.FIFOTYPE})), "refused, x.jpg is of type b'6'"),
+    "tar: symbolic link": (
+        "a.tar",
+        tar_with(("x.jpg", b"", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"})),
+        "refused, x.jpg is a link",
+    ),
+    "tar: hard link": (
+        "a.tar",
+        tar_with(("x.jpg", b"", {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"})),
+        "refused, x.jpg is a link",
+    ),
+    "tar: device": (
+        "a.tar",
+        tar_with(("x.jpg", b"", {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 5})),
+        "refused, x.jpg is of type b'3'",
+    ),
+    "tar: pipe": (
+        "a.tar",
+        tar_with(("x.jpg", b"", {"type": tarfile.FIFOTYPE})),
+        "refused, x.jpg is of type b'6'",
+    ),
     "tar: a name twice": ("a.tar", tar_with(("0.jpg", b"x", {})), "0.jpg is in it twice"),
     "tar: cut short": ("a.tar", GOOD_TAR[:2500], "not a readable tar file"),
     "tar: no tar": ("a.tar", b"no tar at all" * 100, "not a readable tar file"),
     "tar: empty": ("a.tar", b"", "not a readable tar file (empty file)"),
     "tar.gz: not compressed": ("a.tar.gz", GOOD_TAR, "not a readable tar file (Not a gzipped file"),
-    "tar.gz: cut short": ("a.tar.gz", gzip.compress(GOOD_TAR)[:-300], "not a readable tar file (Compressed file ended before"),
-    "tar.gz: damaged captions": ("a.tar.gz", gzip.compress(tar_of(good_members()[0]))[:-8] + bytes(8), "not a readable tar file (CRC check failed"),
-    "tar.bz2: damaged": ("a.tar.bz2", bz2.compress(GOOD_TAR)[:300] + b"xxxx" + bz2.compress(GOOD_TAR)[304:], "not a readable tar file"),
-    "tar.bz2: a bomb": ("a.tar.bz2", bz2.compress(sparse_header(1 << 33) + bytes(1 << 20)), "refused, it would unpack to 1 files and 8,589,934,592 bytes"),
+    "tar.gz: cut short": (
+        "a.tar.gz",
+        gzip.compress(GOOD_TAR)[:-300],
+        "not a readable tar file (Compressed file ended before",
+    ),
+    "tar.gz: damaged captions": (
+        "a.tar.gz",
+        gzip.compress(tar_of(good_members()[0]))[:-8] + bytes(8),
+        "not a readable tar file (CRC check failed",
+    ),
+    "tar.bz2: damaged": (
+        "a.tar.bz2",
+        bz2.compress(GOOD_TAR)[:300] + b"xxxx" + bz2.compress(GOOD_TAR)[304:],
+        "not a readable tar file",
+    ),
+    "tar.bz2: a bomb": (
+        "a.tar.bz2",
+        bz2.compress(sparse_header(1 << 33) + bytes(1 << 20)),
+        "refused, it would unpack to 1 files and 8,589,934,592 bytes",
+    ),
     "tar.gz: a name of gigabytes": ("a.tar.gz", long_name_bomb(), "a header of 4,294,967,296 bytes"),
     "tar: members in a circle": ("a.tar", backward_tar(), "not a readable tar file"),
-    "zip: parent folder": ("a.zip", zip_with(("../x.jpg", b"")), "refused, the file name '../x.jpg' points outside the folder"),
+    "zip: parent folder": (
+        "a.zip",
+        zip_with(("../x.jpg", b"")),
+        "refused, the file name '../x.jpg' points outside the folder",
+    ),
     "zip: absolute": ("a.zip", zip_with(("/etc/x.jpg", b"")), "points outside the folder"),
     "zip: Windows parent": ("a.zip", zip_with(("..\\x.jpg", b"")), "points outside the folder"),
-    "zip: a zero byte for a name": ("a.zip", zip_with(("q.jpg", b"")).replace(b"q.jpg", b"\0.jpg"), "refused, '\\x00.jpg' is no name of a file"),
+    "zip: a zero byte for a name": (
+        "a.zip",
+        zip_with(("q.jpg", b"")).replace(b"q.jpg", b"\0.jpg"),
+        "refused, '\\x00.jpg' is no name of a file",
+    ),
     "zip: link": ("a.zip", zip_with(("x.jpg", b"/etc/passwd"), mode=0o120777), "refused, x.jpg is a link"),
     "zip: a name twice": ("a.zip", zip_with(("0.jpg", b"x")), "0.jpg is in it twice"),
     "zip: encrypted": ("a.zip", encrypted_zip(), "refused, captions.csv is encrypted"),
@@ -405,17 +643,28 @@ def test_bad_archives_are_refused_and_nothing_is_unpacked(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("a.tar", GOOD_TAR), ("a.zip", zip_with()), ("a.zip", zip_with(compression=zipfile.ZIP_LZMA)), ("a.zip", zip_with(("./sub/./x.txt", b"x")))]
+    ("name", "content"),
+    [
+        ("a.tar", GOOD_TAR),
+        ("a.zip", zip_with()),
+        ("a.zip", zip_with(compression=zipfile.ZIP_LZMA)),
+        ("a.zip", zip_with(("./sub/./x.txt", b"x"))),
+    ],
 )
 def test_the_archives_that_the_bad_ones_were_made_of_are_good(tmp_path, name, content):
-    assert "2 pictures to train on and 1 held out" in prepare.prepare(write(tmp_path, name, content), tmp_path / "out", size=8)
+    assert "2 pictures to train on and 1 held out" in prepare.prepare(
+        write(tmp_path, name, content), tmp_path / "out", size=8
+    )
 
 
 def test_a_damaged_member_of_a_zip_is_a_broken_picture(tmp_path):
     content = zip_with()
     where = content.index(picture_bytes(1)) + 50
     path = write(tmp_path, "a.zip", content[:where] + b"xx" + content[where + 2 :])
-    assert "a.zip: 1.jpg: cannot be read from the archive (Bad CRC-32 for file '1.jpg'); 1 broken in all" in refusal(prepare.prepare, path, tmp_path / "out")
+    assert (
+        "a.zip: 1.jpg: cannot be read from the archive (Bad CRC-32 for file '1.jpg'); 1 broken in all"
+        in refusal(prepare.prepare, path, tmp_path / "out")
+    )
 
 
 def test_what_is_no_plain_file_is_not_opened(tmp_path):
@@ -436,9 +685,16 @@ def saved(image, kind, **choices):
 
 def png(width, height, depth=8, colour=0, data=b""):
     def chunk(name, content):
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
 
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(data, 9)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(data, 9))
+        + chunk(b"IEND", b"")
+    )
 
 
 BAD_PICTURES = {
@@ -446,13 +702,22 @@ BAD_PICTURES = {
     "text": (b"hello", "no known format"),
     "JPEG cut short": (picture_bytes(1, size=(90, 90))[:600], "not a readable picture"),
     "PNG cut short": (picture_bytes(1, kind="PNG")[:200], "not a readable picture"),
-    "PNG with a wrong checksum": (picture_bytes(1, kind="PNG").replace(b"IHDR\0\0\0\x18", b"IHDR\0\0\0\x19"), "not a readable picture"),
+    "PNG with a wrong checksum": (
+        picture_bytes(1, kind="PNG").replace(b"IHDR\0\0\0\x18", b"IHDR\0\0\0\x19"),
+        "not a readable picture",
+    ),
     "GIF header alone": (b"GIF89a", "not a readable picture"),
     "PNG bomb": (png(50_000, 50_000, 1), "exceeds limit"),
     "PNG somewhat too large": (png(10_000, 10_000, 1), "exceeds limit"),
     "PNG of no pixels": (png(0, 0), "not a readable picture"),
-    "floating point": (saved(Image.fromarray(np.ones((9, 9), np.float32)), "TIFF"), "floating point numbers without a known scale"),
-    "32-bit integers": (saved(Image.fromarray(np.full((9, 9), 1 << 20, np.int32)), "TIFF"), "32-bit numbers without a known scale"),
+    "floating point": (
+        saved(Image.fromarray(np.ones((9, 9), np.float32)), "TIFF"),
+        "floating point numbers without a known scale",
+    ),
+    "32-bit integers": (
+        saved(Image.fromarray(np.full((9, 9), 1 << 20, np.int32)), "TIFF"),
+        "32-bit numbers without a known scale",
+    ),
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no known format"),
 }
 
@@ -493,16 +758,23 @@ def half_transparent(mode):
     return (image.convert("LA") if mode == "LA" else image), {}
 
 
-@pytest.mark.parametrize(("mode", "kind"), [("RGBA", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("P", "GIF"), ("RGBA", "WEBP"), ("RGBA", "TIFF")])
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [("RGBA", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("P", "GIF"), ("RGBA", "WEBP"), ("RGBA", "TIFF")],
+)
 def test_what_is_transparent_lies_on_white(mode, kind):
     image, choices = half_transparent(mode)
-    pixels = pictures.decode(saved(image, kind, **choices, **({"lossless": True} if kind == "WEBP" else {})), 20)
+    pixels = pictures.decode(
+        saved(image, kind, **choices, **({"lossless": True} if kind == "WEBP" else {})), 20
+    )
     assert (pixels[:, :, :8] == 255).all()
     red = (60, 60, 60) if mode == "LA" else (200, 0, 0)
     assert abs(pixels[:, 10, 15].astype(int) - red).max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP", "PCX", "ICO", "AVIF"])
+@pytest.mark.parametrize(
+    "kind", ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP", "PCX", "ICO", "AVIF"]
+)
 def test_any_format_is_read(kind):
     image = Image.new("RGB", (32, 32), (200, 100, 50))
     assert abs(pictures.decode(saved(image, kind), 16)[:, 8, 8].astype(int) - (200, 100, 50)).max() <= 6
@@ -510,7 +782,9 @@ def test_any_format_is_read(kind):
 
 def test_one_bit_and_cmyk_become_rgb():
     assert set(pictures.decode(saved(Image.new("1", (9, 9), 1), "PNG"), 9).ravel().tolist()) == {255}
-    assert pictures.decode(saved(Image.new("CMYK", (9, 9), (0, 255, 255, 0)), "TIFF"), 9)[:, 4, 4].tolist() == [255, 0, 0]
+    assert pictures.decode(saved(Image.new("CMYK", (9, 9), (0, 255, 255, 0)), "TIFF"), 9)[
+        :, 4, 4
+    ].tolist() == [255, 0, 0]
 
 
 # Digits
@@ -522,8 +796,12 @@ def test_a_bomb_of_digits_is_refused(tmp_path):
         file.write(b"\0\0\x08\x03" + struct.pack(">III", 1 << 19, 1 << 5, 1 << 5))
         for _ in range(257):
             file.write(bytes(1 << 20))
-    assert "refused, it holds or unpacks to more than 268,435,456 bytes" in refusal(digits.read_idx, path, error=digits.DigitsError)
-    assert "train-images-idx3-ubyte.gz: refused" in refusal(checking.check, tmp_path, 1, error=digits.DigitsError)
+    assert "refused, it holds or unpacks to more than 268,435,456 bytes" in refusal(
+        digits.read_idx, path, error=digits.DigitsError
+    )
+    assert "train-images-idx3-ubyte.gz: refused" in refusal(
+        checking.check, tmp_path, 1, error=digits.DigitsError
+    )
 
 
 # Prepared folders
@@ -547,21 +825,45 @@ BAD_PREPARED = {
     "manifest is no JSON": (cut("manifest.json", 40), "manifest.json: not a readable manifest"),
     "manifest is empty": (cut("manifest.json", 0), "manifest.json: not a readable manifest"),
     "manifest is a list": (lambda folder: write(folder, "manifest.json", "[]"), "its format is []"),
-    "format of the future": (spoil("manifest.json", b'"format": 1', b'"format": 9'), "its format is 9; this version reads format 1"),
+    "format of the future": (
+        spoil("manifest.json", b'"format": 1', b'"format": 9'),
+        "its format is 9; this version reads format 1",
+    ),
     "no checksums": (spoil("manifest.json", b'"sha256"', b'"md5"'), "sha256 is None; expected dict"),
-    "a checksum missing": (spoil("manifest.json", b'"train.npy":', b'"x":'), "expected those of train.npy, valid.npy, pictures.jsonl"),
-    "negative count": (spoil("manifest.json", b'"train": ', b'"train": -'), "expected a number of each split"),
-    "wrong count": (spoil("manifest.json", b'"train": 23', b'"train": 22'), "has 23 pictures of train; the manifest says 22"),
-    "wrong type": (spoil("manifest.json", b'"image_size": 16', b'"image_size": "16"'), "image_size is '16'; expected int"),
-    "wrong size": (spoil("manifest.json", b'"image_size": 16', b'"image_size": 8'), "an array of uint8 (23, 3, 16, 16); the manifest says uint8 (23, 3, 8, 8)"),
-    "pixels missing": (lambda folder: (folder / "valid.npy").unlink(), "valid.npy: is missing from a prepared folder"),
+    "a checksum missing": (
+        spoil("manifest.json", b'"train.npy":', b'"x":'),
+        "expected those of train.npy, valid.npy, pictures.jsonl",
+    ),
+    "negative count": (
+        spoil("manifest.json", b'"train": ', b'"train": -'),
+        "expected a number of each split",
+    ),
+    "wrong count": (
+        spoil("manifest.json", b'"train": 23', b'"train": 22'),
+        "has 23 pictures of train; the manifest says 22",
+    ),
+    "wrong type": (
+        spoil("manifest.json", b'"image_size": 16', b'"image_size": "16"'),
+        "image_size is '16'; expected int",
+    ),
+    "wrong size": (
+        spoil("manifest.json", b'"image_size": 16', b'"image_size": 8'),
+        "an array of uint8 (23, 3, 16, 16); the manifest says uint8 (23, 3, 8, 8)",
+    ),
+    "pixels missing": (
+        lambda folder: (folder / "valid.npy").unlink(),
+        "valid.npy: is missing from a prepared folder",
+    ),
     "captions missing": (lambda folder: (folder / "pictures.jsonl").unlink(), "pictures.jsonl: is missing"),
     "pixels cut short": (cut("train.npy", 5000), "train.npy: not a whole array"),
     "pixels empty": (cut("valid.npy", 0), "valid.npy: not a whole array"),
     "header of objects": (spoil("train.npy", b"'|u1'", b"'|O' "), "train.npy: not a whole array"),
     "header of floats": (spoil("train.npy", b"'|u1'", b"'<f8'"), "train.npy: not a whole array"),
     "header with other sides": (spoil("train.npy", b"16, 16", b"8, 32 "), "an array of uint8 (23, 3, 8, 32)"),
-    "caption changed": (spoil("pictures.jsonl", b"picture 4", b"picture 5"), "pictures.jsonl: has changed since it was prepared"),
+    "caption changed": (
+        spoil("pictures.jsonl", b"picture 4", b"picture 5"),
+        "pictures.jsonl: has changed since it was prepared",
+    ),
     "pixel changed": (spoil("valid.npy", b"\x80", b"\x81"), "row 0 of valid.npy, 020.jpg, is not"),
 }
 
@@ -603,4 +905,6 @@ def test_rows_that_are_none_are_refused_even_with_the_right_checksum(good, tmp_p
         manifest = json.loads((tmp_path / "manifest.json").read_text())
         manifest["sha256"]["pictures.jsonl"] = prepared.sha256(tmp_path / "pictures.jsonl")
         write(tmp_path, "manifest.json", json.dumps(manifest))
-        assert "pictures.jsonl, line 1: not a picture of a prepared folder" in refusal(prepared.open_prepared, tmp_path)
+        assert "pictures.jsonl, line 1: not a picture of a prepared folder" in refusal(
+            prepared.open_prepared, tmp_path
+        )

@@ -13,26 +13,41 @@ from test_pixel_models import predictor
 from nbutils.data.captions import Vocabulary
 from nbutils.nade import sampling, schedules
 from nbutils.nade.inpainter import Inpainter, InpainterConfig
-from nbutils.pixelrnn import inpainting
-from nbutils.reports import figures, widgets
+from nbutils.panels import widgets
+from nbutils.pixelrnn import filling
+from nbutils.show import figures
 
 CAPTIONS = (("A red ball.", "Snow below."), ("A blue <b>ball</b>.",), ())
-VOCABULARY = Vocabulary(("<padding>", "<unknown>", "<separator>", "A", "red", "blue", "ball", ".", "Snow", "below"))
+VOCABULARY = Vocabulary(
+    ("<padding>", "<unknown>", "<separator>", "A", "red", "blue", "ball", ".", "Snow", "below")
+)
 SIZE = 8
 
 
 def small_model(**settings):
     torch.manual_seed(0)
-    config = dict(image_size=SIZE, levels=256, width=5, layers=3, vocabulary_size=len(VOCABULARY), embedding_size=4, reader_size=4)
+    config = dict(
+        image_size=SIZE,
+        levels=256,
+        width=5,
+        layers=3,
+        vocabulary_size=len(VOCABULARY),
+        embedding_size=4,
+        reader_size=4,
+    )
     return Inpainter(InpainterConfig(**config | settings)).eval()
 
 
 def pictures():
-    return torch.randint(256, (3, 3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        256, (3, 3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def filling_panel(models=None):
-    return widgets.inpainting_panel({"small": small_model()} if models is None else models, pictures(), CAPTIONS, VOCABULARY)
+    return widgets.inpainting_panel(
+        {"small": small_model()} if models is None else models, pictures(), CAPTIONS, VOCABULARY
+    )
 
 
 def looking_panel(**settings):
@@ -80,9 +95,21 @@ def by_hand(panel, **choices):
     """What the panel should find, from its controls."""
     image = panel.pictures[panel.number.value][None].long()
     known = torch.ones_like(image, dtype=torch.bool)
-    known[:, :, panel.y.value : panel.y.value + panel.size.value, panel.x.value : panel.x.value + panel.size.value] = False
+    known[
+        :,
+        :,
+        panel.y.value : panel.y.value + panel.size.value,
+        panel.x.value : panel.x.value + panel.size.value,
+    ] = False
     words = VOCABULARY.encode([panel.caption.value.splitlines()])
-    return sampling.inpaint(small_model(), image, known, *words, generator=torch.Generator().manual_seed(panel.seed.value), **choices)
+    return sampling.inpaint(
+        small_model(),
+        image,
+        known,
+        *words,
+        generator=torch.Generator().manual_seed(panel.seed.value),
+        **choices,
+    )
 
 
 def test_moving_the_hole_changes_the_picture_at_once():
@@ -116,12 +143,24 @@ def test_a_hole_can_be_painted():
 @pytest.mark.parametrize("strategy", sampling.STRATEGIES)
 def test_filling_in_gives_what_the_sampler_gives(strategy):
     panel = filling_panel()
-    panel.strategy.value, panel.temperature.value, panel.seed.value, panel.steps.value, panel.alpha_min.value = strategy, 0.8, 7, 5, 0.3
+    (
+        panel.strategy.value,
+        panel.temperature.value,
+        panel.seed.value,
+        panel.steps.value,
+        panel.alpha_min.value,
+    ) = strategy, 0.8, 7, 5, 0.3
     panel.caption.value = "A blue ball."
     gibbs = strategy.endswith("gibbs")
-    more = {"num_steps": 5, "schedule": lambda step, steps: schedules.annealed(step, steps, 0.9, 0.3, 0.7)} if gibbs else {}
+    more = (
+        {"num_steps": 5, "schedule": lambda step, steps: schedules.annealed(step, steps, 0.9, 0.3, 0.7)}
+        if gibbs
+        else {}
+    )
     expected = by_hand(panel, strategy=strategy, temperature=0.8, **more)
-    assert [control.disabled for control in (panel.alpha_max, panel.alpha_min, panel.eta, panel.steps)] == [not gibbs] * 4
+    assert [control.disabled for control in (panel.alpha_max, panel.alpha_min, panel.eta, panel.steps)] == [
+        not gibbs
+    ] * 4
     assert torch.equal(filled(panel).image, expected.image)
     assert np.array_equal(shown(panel.picture), expected.image[0].numpy())
     assert panel.error.value == ""
@@ -204,7 +243,9 @@ def test_words_that_the_model_does_not_know_are_named_and_escaped():
 
 def every(part, kind):
     """All parts of a panel that are of a kind."""
-    return [part] * isinstance(part, kind) + [found for child in getattr(part, "children", ()) for found in every(child, kind)]
+    return [part] * isinstance(part, kind) + [
+        found for child in getattr(part, "children", ()) for found in every(child, kind)
+    ]
 
 
 def hostile(*arguments):
@@ -228,8 +269,14 @@ def test_errors_of_a_run_are_lines_of_the_panel():
     panel = filling_panel({})
     panel.fill.click()
     assert "models: there is none" in panel.error.value
-    panel = filling_panel({"<i>training</i>": small_model().train(), "broken": lambda *arguments: 1 / 0, "hostile": hostile})
-    for name, message in (("<i>training</i>", "training mode"), ("broken", "division by zero"), ("hostile", ">&lt;script&gt; alert(1)&lt;/script&gt;<")):
+    panel = filling_panel(
+        {"<i>training</i>": small_model().train(), "broken": lambda *arguments: 1 / 0, "hostile": hostile}
+    )
+    for name, message in (
+        ("<i>training</i>", "training mode"),
+        ("broken", "division by zero"),
+        ("hostile", ">&lt;script&gt; alert(1)&lt;/script&gt;<"),
+    ):
         panel.model.value = name
         assert filled(panel) is None
         assert message in panel.error.value
@@ -256,7 +303,11 @@ def test_the_attention_shown_is_that_of_the_model():
     with torch.no_grad():
         first = torch.relu(model.first_norm(model.first(image, known))).flatten(2).transpose(1, 2)
         states, valid = model.reader(caption, length)
-        expected = model.mergers["1"].weights(first, model.mergers["1"].metric(states), valid)[0].view(SIZE, SIZE, -1)
+        expected = (
+            model.mergers["1"]
+            .weights(first, model.mergers["1"].metric(states), valid)[0]
+            .view(SIZE, SIZE, -1)
+        )
     mean = panel.weights
     panel.layer.value = 1
     assert torch.equal(panel.weights, expected)
@@ -301,8 +352,10 @@ def test_captions_without_words_and_models_without_attention_are_errors_of_the_p
 def test_the_probabilities_of_fillings_are_the_exact_posterior(side):
     panel = reading_panel()
     panel.number.value, panel.size.value, panel.x.value, panel.y.value = 2, side, 3, 1
-    missing = torch.tensor([[6 * row + column for row in range(1, 1 + side) for column in range(3, 3 + side)]])
-    expected = torch.softmax(-inpainting.filling_nlls(digit_model(), digits()[2:3], missing)[0], 0)
+    missing = torch.tensor(
+        [[6 * row + column for row in range(1, 1 + side) for column in range(3, 3 + side)]]
+    )
+    expected = torch.softmax(-filling.filling_nlls(digit_model(), digits()[2:3], missing)[0], 0)
     assert torch.equal(panel.probabilities, expected)
     assert float(panel.probabilities.sum()) == pytest.approx(1)
     best = expected.sort(descending=True).values[:8]
@@ -317,7 +370,9 @@ def test_the_hidden_end_of_a_digit_is_sampled():
     before = panel.continued.value
     panel.first.value = 30
     assert panel.continued.value != before
-    ends = inpainting.sample_next(digit_model(), digits()[:1], 30, 6, num_samples=5, generator=torch.Generator().manual_seed(0)).values[:, 0]
+    ends = filling.sample_next(
+        digit_model(), digits()[:1], 30, 6, num_samples=5, generator=torch.Generator().manual_seed(0)
+    ).values[:, 0]
     expected = torch.cat([digits()[:1, :30].expand(5, -1), ends], 1).view(5, 6, 6)
     pixels = np.asarray(Image.open(io.BytesIO(panel.continued.value)))
     factor = pixels.shape[0] // 6

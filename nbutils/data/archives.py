@@ -1,8 +1,9 @@
-"""Files by name, whether they lie in a folder, in COCO's zip files within it, or in one zip or tar file. Nothing is ever extracted.
+"""Files by name, whether they lie in a folder, in COCO's zip files within it, or in one zip or tar file.
+Nothing is ever extracted.
 
-A source has `name` (of the folder or archive, without suffix), `size(file)`, `files(folder)`, `names()`, `read(file)` and
-`contents(files)`. Files are named with forward slashes, from the source's top; a name finds its file however either of them
-writes accents and slashes.
+A source has `name` (of the folder or archive, without suffix), `size(file)`, `files(folder)`, `names()`,
+`read(file)` and `contents(files)`. Files are named with forward slashes, from the source's top; a name finds
+its file however either of them writes accents and slashes.
 """
 
 import bz2
@@ -22,26 +23,51 @@ from .names import CAPTIONS, by_a_system, forms, inside, is_picture, of_member
 FILE_LIMIT = 1 << 28  # bytes of one file; the largest captions of COCO have 66 million
 _HEADER_LIMIT = 1 << 20  # bytes that the header of a member may take
 _MEMBERS_LIMIT = 2_000_000
-_SUFFIXES = {".zip": None, ".tar": open, ".tar.gz": gzip.open, ".tgz": gzip.open, ".tar.bz2": bz2.open, ".tbz2": bz2.open, ".tar.xz": lzma.open}
+_SUFFIXES = {
+    ".zip": None,
+    ".tar": open,
+    ".tar.gz": gzip.open,
+    ".tgz": gzip.open,
+    ".tar.bz2": bz2.open,
+    ".tbz2": bz2.open,
+    ".tar.xz": lzma.open,
+}
 _ZIPS = {f"{part}{year}.zip": f"{part}{year}" for part in ("train", "val") for year in (2014, 2017)}
 _ZIPS |= {f"annotations_trainval{year}.zip": "annotations" for year in (2014, 2017)}
-_BROKEN = (OSError, EOFError, ValueError, RuntimeError, OverflowError, NotImplementedError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+_BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    OverflowError,
+    NotImplementedError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def open_source(path):
     """The folder or archive at `path`.
 
     Raises:
-        PhotosError: nothing there, no known kind of archive, or an archive that is broken or not to be trusted.
+        PhotosError: nothing there, no known kind of archive, or an archive that is broken or not to be
+            trusted.
     """
     path = Path(path)
     if path.is_dir():
         return Folder(path)
     if not path.is_file():
-        raise PhotosError(f"{path}: no such folder or archive; give one with captions (COCO, class project, or captions.csv and pictures)")
+        raise PhotosError(
+            f"{path}: no such folder or archive; give one with captions (COCO, class project, or "
+            "captions.csv and pictures)"
+        )
     suffix = next((suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix)), None)
     if suffix is None:
-        raise PhotosError(f"{path}: neither a folder nor an archive; expected a name that ends with {', '.join(_SUFFIXES)}")
+        raise PhotosError(
+            f"{path}: neither a folder nor an archive; expected a name that ends with {', '.join(_SUFFIXES)}"
+        )
     return Zipped(path) if suffix == ".zip" else Tarred(path, _SUFFIXES[suffix])
 
 
@@ -53,7 +79,8 @@ class _Source:
         return f"{self.path}: {name}"
 
     def contents(self, names):
-        """Yields (name, bytes, None) or (name, None, reason) for files, in the order that is fastest to read."""
+        """Yields (name, bytes, None) or (name, None, reason) for files, in the order that is fastest to
+        read."""
         for name in names:
             try:
                 yield name, self.read(name), None
@@ -64,7 +91,10 @@ class _Source:
         """Refuse an archive of absurd size, and learn whether everything in it lies in one folder."""
         limit = (1 << 30) + 200 * self.path.stat().st_size
         if total > limit or len(names) > _MEMBERS_LIMIT:
-            raise PhotosError(f"{self.path}: refused, it would unpack to {len(names):,} files and {total:,} bytes; at most {_MEMBERS_LIMIT:,} and {limit:,} are taken for harmless")
+            raise PhotosError(
+                f"{self.path}: refused, it would unpack to {len(names):,} files and {total:,} bytes; "
+                f"at most {_MEMBERS_LIMIT:,} and {limit:,} are taken for harmless"
+            )
 
     def _add(self, raw, size, kind=None):
         """Take note of a member and return its name; `kind` is what it is where it is no plain file."""
@@ -82,11 +112,16 @@ class _Source:
         return name
 
     def _strip(self):
-        """Files below the one folder that holds all pictures and captions are named from there, unless it belongs to a layout."""
+        """Files below the one folder that holds all pictures and captions are named from there, unless it
+        belongs to a layout."""
         names = [name for name in self._sizes if not by_a_system(name)]
         folders = {name.split("/")[0] for name in names if "/" in name}
         above = any(CAPTIONS.fullmatch(name) or is_picture(name) for name in names if "/" not in name)
-        self._prefix = f"{folders.pop()}/" if len(folders) == 1 and not above and not folders & set(_ZIPS.values()) else ""
+        self._prefix = (
+            f"{folders.pop()}/"
+            if len(folders) == 1 and not above and not folders & set(_ZIPS.values())
+            else ""
+        )
 
     def _member(self, name):
         """The member that is meant by the name of a file; None where there is none."""
@@ -115,7 +150,11 @@ class Folder(_Source):
 
     def __init__(self, path):
         self.path, self.name = Path(path), Path(path).resolve().name
-        self.zips = [Zipped(self.path / name) for name, folder in _ZIPS.items() if (self.path / name).is_file() and not (self.path / folder).is_dir()]
+        self.zips = [
+            Zipped(self.path / name)
+            for name, folder in _ZIPS.items()
+            if (self.path / name).is_file() and not (self.path / folder).is_dir()
+        ]
 
     def where(self, name):
         return str(self.path / name)
@@ -136,7 +175,11 @@ class Folder(_Source):
 
     def names(self):
         walked = os.walk(self.path)
-        found = ((Path(folder) / name).relative_to(self.path).as_posix() for folder, _, names in walked for name in names)
+        found = (
+            (Path(folder) / name).relative_to(self.path).as_posix()
+            for folder, _, names in walked
+            for name in names
+        )
         inside = (name for part in self.zips for name in part.names())
         return sorted(name for name in {*found, *inside} if not by_a_system(name))
 
@@ -204,7 +247,8 @@ class Zipped(_Source):
 
 
 class _Forward:
-    """A decompressing stream on which a tar file can be walked, only forwards and never by more than a header or a file may take.
+    """A decompressing stream on which a tar file can be walked, only forwards and never by more than a header
+    or a file may take.
 
     Otherwise a few bytes could ask for gigabytes, or lead `tarfile` in a circle.
     """
@@ -225,22 +269,34 @@ class _Forward:
 
 
 class Tarred(_Source):
-    """A tar file, compressed or not, read from beginning to end once for its names and captions and once for its pictures."""
+    """A tar file, compressed or not, read from beginning to end once for its names and captions and once for
+    its pictures."""
 
     def __init__(self, path, opener):
         suffix = next(suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix))
         self.path, self.name, self._open = path, path.name[: -len(suffix)], opener
         self._sizes, self._total, self._captions = {}, 0, {}
         for member, read in self._members():
-            kind = None if member.isreg() and not member.sparse else "a link" if member.issym() or member.islnk() else f"of type {member.type!r}"
+            kind = (
+                None
+                if member.isreg() and not member.sparse
+                else "a link"
+                if member.issym() or member.islnk()
+                else f"of type {member.type!r}"
+            )
             name = self._add(member.name, member.size, kind)
             if CAPTIONS.fullmatch(PurePosixPath(name).name) and member.size <= FILE_LIMIT:
                 self._captions[name] = read()
         self._strip()
 
     def _members(self):
-        """Yields every member that is no folder, as TarInfo, with a function that reads it while it is the current one."""
-        with self._named(), self._open(self.path, "rb") as raw, tarfile.open(fileobj=(stream := _Forward(raw)), mode="r:") as tar:
+        """Yields every member that is no folder, as TarInfo, with a function that reads it while it is the
+        current one."""
+        with (
+            self._named(),
+            self._open(self.path, "rb") as raw,
+            tarfile.open(fileobj=(stream := _Forward(raw)), mode="r:") as tar,
+        ):
             while (member := tar.next()) is not None:
                 tar.members.clear()  # it would remember them all
 
@@ -264,7 +320,9 @@ class Tarred(_Source):
         except PhotosError:
             raise
         except (*_BROKEN, RecursionError) as error:
-            raise PhotosError(f"{self.path}: not a readable tar file ({' '.join(str(error).split())}); fetch it again") from None
+            raise PhotosError(
+                f"{self.path}: not a readable tar file ({' '.join(str(error).split())}); fetch it again"
+            ) from None
 
     def read(self, name):
         """The bytes of a file of captions, which are kept from the first pass until they are asked for.
@@ -283,6 +341,10 @@ class Tarred(_Source):
         wanted = {self._member(name) or self._prefix + name: name for name in names}
         for member, read in self._members():
             if name := wanted.pop(inside(member.name), None):
-                yield (name, None, str(_too_large(member.size))) if member.size > FILE_LIMIT else (name, read(), None)
+                yield (
+                    (name, None, str(_too_large(member.size)))
+                    if member.size > FILE_LIMIT
+                    else (name, read(), None)
+                )
         for name in wanted.values():
             yield name, None, "there is no such file any more"

@@ -6,19 +6,28 @@ import torch
 
 from .captions import SEPARATOR
 
-_PAIRS = (("left", "right"), ("leftmost", "rightmost"), ("leftward", "rightward"), ("leftwards", "rightwards"), ("clockwise", "counterclockwise"))
+_PAIRS = (
+    ("left", "right"),
+    ("leftmost", "rightmost"),
+    ("leftward", "rightward"),
+    ("leftwards", "rightwards"),
+    ("clockwise", "counterclockwise"),
+)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Mirrors half of the pictures, with left and right swapped in their captions, and of a picture's captions joins some, in random order.
+    """Mirrors half of the pictures, with left and right swapped in their captions, and of a picture's
+    captions joins some, in random order.
 
-    Colours, sizes and places stay as they are, because captions speak of them. What is written in a picture is mirrored too, and the
-    verb "left" becomes "right": words are swapped without understanding.
+    Colours, sizes and places stay as they are, because captions speak of them. What is written in a picture
+    is mirrored too, and the verb "left" becomes "right": words are swapped without understanding.
 
     Attributes:
-        mirrored: int64 (V,), for every word's number that of the word for the mirrored picture, 1 where the vocabulary lacks it.
-        separator: number of the word between captions, or None where the vocabulary lacks it; then captions stay joined as they are.
+        mirrored: int64 (V,), for every word's number that of the word for the mirrored picture, 1 where the
+            vocabulary lacks it.
+        separator: number of the word between captions, or None where the vocabulary lacks it; then captions
+            stay joined as they are.
     """
 
     mirrored: torch.Tensor
@@ -48,7 +57,9 @@ class Augmentation:
         image = torch.where(mirror[:, None, None, None], image.flip(3), image)
         caption = torch.where(mirror[:, None], self.mirrored[caption], caption)
         if self.separator is not None:
-            rows = [self._some(row[:words].tolist(), generator) for row, words in zip(caption, length.tolist())]
+            rows = [
+                self._some(row[:words].tolist(), generator) for row, words in zip(caption, length.tolist())
+            ]
             length = torch.tensor([len(row) for row in rows])
             caption = torch.zeros(len(rows), int(length.max()), dtype=torch.long)
             for row, words in zip(caption, rows):

@@ -19,10 +19,12 @@ _WORD = re.compile(rf"{SEPARATOR}|\w+(?:['\u2019]\w+)*|[^\w\s]")
 
 
 def clean(text):
-    """A caption as it is kept: line breaks and tabs become spaces, all else stays, HTML and emoji and every script.
+    """A caption as it is kept: line breaks and tabs become spaces, all else stays, HTML and emoji and every
+    script.
 
     Raises:
-        Unusable: other control characters, halves of characters, nothing that could be a word, or more than 500 words.
+        Unusable: other control characters, halves of characters, nothing that could be a word, or more than
+            500 words.
     """
     text = text.translate(_BREAKS)
     if found := CONTROL.search(text):
@@ -35,7 +37,8 @@ def clean(text):
 
 
 def split_words(captions):
-    """The words and punctuation of the captions of one picture, case as given, the captions joined by a separator.
+    """The words and punctuation of the captions of one picture, case as given, the captions joined by a
+    separator.
 
     Args:
         captions: sequence of str.
@@ -47,20 +50,27 @@ def split_words(captions):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that a model knows; word 0 is padding, word 1 stands for every word that is not among them."""
+    """The words that a model knows; word 0 is padding, word 1 stands for every word that is not among
+    them."""
 
     words: tuple[str, ...]
 
     def __post_init__(self):
         if self.words[:2] != (PADDING, UNKNOWN) or len(set(self.words)) != len(self.words):
-            raise ValueError(f"words: a vocabulary begins with {PADDING}, {UNKNOWN} and has no word twice; found {self.words[:3]}...")
+            raise ValueError(
+                f"words: a vocabulary begins with {PADDING}, {UNKNOWN} and has no word twice; found "
+                f"{self.words[:3]}..."
+            )
         object.__setattr__(self, "_number", {word: number for number, word in enumerate(self.words)})
 
     @classmethod
     def build(cls, captions, least=5):
-        """Words seen at least `least` times in the captions (one sequence of str per picture) of a training split, commonest first."""
+        """Words seen at least `least` times in the captions (one sequence of str per picture) of a training
+        split, commonest first."""
         counts = Counter(word for picture in captions for word in split_words(picture))
-        common = sorted((word for word, count in counts.items() if count >= least), key=lambda word: (-counts[word], word))
+        common = sorted(
+            (word for word, count in counts.items() if count >= least), key=lambda word: (-counts[word], word)
+        )
         return cls((PADDING, UNKNOWN, *common))
 
     def __len__(self):

@@ -15,7 +15,8 @@ _SIZE = 8  # every picture is decoded in full; how small it is made afterwards d
 
 
 def check(path, jobs):
-    """Try everything in a folder: a prepared one, photographs in any layout (or an archive of them), or MNIST.
+    """Try everything in a folder: a prepared one, photographs in any layout (or an archive of them), or
+    MNIST.
 
     Args:
         path: the folder or archive.
@@ -29,23 +30,41 @@ def check(path, jobs):
     path = Path(path)
     if is_prepared(path):
         return _check_prepared(path)
-    if any(found for pattern in ("", "raw/", "MNIST/raw/") for found in path.glob(f"{pattern}*idx?-ubyte*")) or path.suffix == ".npz" or any(path.glob("*.npz")):
-        from . import digits  # takes seconds to import, which those who check pictures should not pay
+    if (
+        any(found for pattern in ("", "raw/", "MNIST/raw/") for found in path.glob(f"{pattern}*idx?-ubyte*"))
+        or path.suffix == ".npz"
+        or any(path.glob("*.npz"))
+    ):
+        from . import digits
 
         if digits.holds_digits(path):
             train, test = digits.read_mnist(path)
-            shape = f"{len(train[0]):,} to train on and {len(test[0]):,} to test, {train[0].shape[1]} x {train[0].shape[2]} pixels"
+            shape = (
+                f"{len(train[0]):,} to train on and {len(test[0]):,} to test, {train[0].shape[1]} x "
+                f"{train[0].shape[2]} pixels"
+            )
             return f"{path}: {digits.called(path, train, test)}: {shape}", []
     source = open_source(path)
     listing = read_layout(source)
-    places = {picture.file: (split, row) for split in SPLITS for row, picture in enumerate(listing.splits[split]) if picture.size is not None}
+    places = {
+        picture.file: (split, row)
+        for split in SPLITS
+        for row, picture in enumerate(listing.splits[split])
+        if picture.size is not None
+    }
     faults = list(listing.faults)
     with closing(decoded(source, places, _SIZE, jobs, {}, f"checking {source.name}")) as results:
         for result in results:
-            faults += [Fault(listing.splits[split][row].file, reason) for split, row, crc, reason in result if crc is None]
+            faults += [
+                Fault(listing.splits[split][row].file, reason)
+                for split, row, crc, reason in result
+                if crc is None
+            ]
     counts = " and ".join(f"{len(listing.splits[split]):,} of {split}" for split in SPLITS)
     few = f"; {FEW}" if len(listing.splits["valid"]) < LEAST_HELD_OUT else ""
-    return f"{path}: {listing.layout}, captioned pictures: {counts} ({listing.understood}){few}", [f"{source.where(file)}: {reason}" for file, reason in sorted(faults)]
+    return f"{path}: {listing.layout}, captioned pictures: {counts} ({listing.understood}){few}", [
+        f"{source.where(file)}: {reason}" for file, reason in sorted(faults)
+    ]
 
 
 def _check_prepared(path):
@@ -53,5 +72,8 @@ def _check_prepared(path):
     faults = [prepared.complaint(split, [row]) for split in SPLITS for row in prepared.changed(split)]
     for split in SPLITS:
         if not faults and sha256(path / f"{split}.npy") != prepared.manifest["sha256"][f"{split}.npy"]:
-            faults.append(f"{path / f'{split}.npy'}: its pixels are those that were prepared, but its checksum is another; prepare it again")
+            faults.append(
+                f"{path / f'{split}.npy'}: its pixels are those that were prepared, but its checksum "
+                "is another; prepare it again"
+            )
     return f"{path}: {describe(prepared.manifest)}", faults

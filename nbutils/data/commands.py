@@ -10,17 +10,23 @@ from ..console import stopped_in_one_line
 
 app = typer.Typer(no_args_is_help=True, help="Prepare and check captioned pictures and digits.")
 
-_Jobs = Annotated[int | None, typer.Option(help="Number of processes; as many as there are processor cores if not given.")]
+_Jobs = Annotated[
+    int | None, typer.Option(help="Number of processes; as many as there are processor cores if not given.")
+]
 _Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
 @app.command()
 def prepare(
-    source: Annotated[str, typer.Argument(help="A folder or archive of captioned pictures; coco or mnist to download them.")],
+    source: Annotated[
+        str, typer.Argument(help="A folder or archive of captioned pictures; coco or mnist to download them.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder to make.")],
     size: Annotated[int, typer.Option(help="Side of the square pictures, pixels; digits keep theirs.")] = 64,
     jobs: _Jobs = None,
-    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out pictures and captions that cannot be used.")] = False,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out pictures and captions that cannot be used.")
+    ] = False,
     debug: _Debug = False,
 ):
     """Make a folder that is fast to read, with checksums. What is interrupted goes on where it stopped."""
@@ -38,7 +44,12 @@ def prepare(
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="A prepared folder, captioned pictures in any layout, or the four files of MNIST.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="A prepared folder, captioned pictures in any layout, or the four files of MNIST."
+        ),
+    ],
     jobs: _Jobs = None,
     debug: _Debug = False,
 ):

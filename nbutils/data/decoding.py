@@ -1,4 +1,5 @@
-"""Many pictures of a source, decoded by several processes, with a memory that does not grow with their number."""
+"""Many pictures of a source, decoded by several processes, with a memory that does not grow with their
+number."""
 
 import signal
 import sys
@@ -31,8 +32,19 @@ def decoded(source, places, size, jobs, arrays, title):
         PhotosError: a process was ended from outside.
         OSError: a row cannot be written.
     """
-    pool, pending = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=end_with_parent), set()
-    bar = tqdm(total=len(places), desc=title, unit=" pictures", file=sys.stdout, mininterval=1, dynamic_ncols=False, ncols=84)
+    pool, pending = (
+        ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=end_with_parent),
+        set(),
+    )
+    bar = tqdm(
+        total=len(places),
+        desc=title,
+        unit=" pictures",
+        file=sys.stdout,
+        mininterval=1,
+        dynamic_ncols=False,
+        ncols=84,
+    )
     try:
         for batch, unread in _batches(source, places):
             if batch:
@@ -51,7 +63,8 @@ def decoded(source, places, size, jobs, arrays, title):
             yield future.result()
     except BrokenProcessPool:
         raise PhotosError(
-            "a process that decodes pictures was ended from outside, perhaps for lack of memory; what is done is kept: give the command again, perhaps with --jobs 1"
+            "a process that decodes pictures was ended from outside, perhaps for lack of memory; what "
+            "is done is kept: give the command again, perhaps with --jobs 1"
         ) from None
     finally:
         bar.close()

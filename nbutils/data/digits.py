@@ -1,4 +1,5 @@
-"""Handwritten digits: MNIST from its four IDX files or statically binarised, or scikit-learn's small digits, which need no download.
+"""Handwritten digits: MNIST from its four IDX files or statically binarised, or scikit-learn's small digits,
+which need no download.
 
 Pictures are uint8 (N, H, W), ink bright. Models read them as sequences of pixels, row by row.
 """
@@ -21,7 +22,10 @@ from .downloads import DownloadError, cache_folder, fetch
 from .errors import DigitsError
 
 SOURCES = ("embedded", "mnist", "binarized")
-MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
 # MD5 of the files as the mirrors serve them, compressed.
 FILES = {
     "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -31,12 +35,18 @@ FILES = {
 }
 # MD5 of their contents; a folder that holds others is not called MNIST.
 _CONTENTS = (
-    "6bbc9ace898e44ae57da46a324031adb", "a25bea736e30d166cdddb491f175f624", "2646ac647ad5339dbf082846283269ea", "27ae3e4e09519cfbb04c329615203637",
-)  # fmt: skip
+    "6bbc9ace898e44ae57da46a324031adb",
+    "a25bea736e30d166cdddb491f175f624",
+    "2646ac647ad5339dbf082846283269ea",
+    "27ae3e4e09519cfbb04c329615203637",
+)
 _PLACES = ("", "raw", "MNIST/raw")  # of the files in a folder, torchvision's the latter two
 _KERAS = {"mnist.npz": ("x_train", "y_train", "x_test", "y_test")}
 _FILE_LIMIT = 1 << 28  # bytes, unpacked
-_HOW = "set NBUTILS_DATA to a folder that holds mnist/ with the four IDX files (plain or .gz), or connect to the network once"
+_HOW = (
+    "set NBUTILS_DATA to a folder that holds mnist/ with the four IDX files (plain or .gz), or "
+    "connect to the network once"
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,8 @@ class Digits:
 
 @dataclass(frozen=True)
 class Splits:
-    """What to train on, what to select models by, what to report, and a sentence that says what the data is."""
+    """What to train on, what to select models by, what to report, and a sentence that says what the data
+    is."""
 
     train: Digits
     valid: Digits
@@ -68,36 +79,65 @@ def load(source, *, image_size=28, num_train=None, num_valid=None, num_test=None
     """Load digits, split for training.
 
     Args:
-        source: "embedded", scikit-learn's 1,797 digits of 8 x 8 pixels and 17 levels, enlarged: 1,200 / 300 / 297, mixed; "mnist", its
-            55,000 / 5,000 / 10,000 in the order of the files (see `find_mnist`; one in twelve of the first 60,000 is held out); "binarized", MNIST
-            binarised once, without labels: 50,000 / 10,000 / 10,000 (see `binarized.find`); or the path of a folder with the four IDX files, see `read_mnist`.
-        image_size: side of the pictures, pixels; they are resized with a box or a cubic filter, but the binarised ones, which have 28.
+        source: "embedded", scikit-learn's 1,797 digits of 8 x 8 pixels and 17 levels, enlarged: 1,200 / 300 /
+            297, mixed; "mnist", its 55,000 / 5,000 / 10,000 in the order of the files (see `find_mnist`; one
+            in twelve of the first 60,000 is held out); "binarized", MNIST binarised once, without labels:
+            50,000 / 10,000 / 10,000 (see `binarized.find`); or the path of a folder with the four IDX files,
+            see `read_mnist`.
+        image_size: side of the pictures, pixels; they are resized with a box or a cubic filter, but the
+            binarised ones, which have 28.
         num_train, num_valid, num_test: at most so many of each, the first; None for all.
     Returns:
         Splits.
     Raises:
         DigitsError: no such source, an impossible number, or files that cannot be used.
     """
-    for name, value in (("image_size", image_size), ("num_train", num_train), ("num_valid", num_valid), ("num_test", num_test)):
+    for name, value in (
+        ("image_size", image_size),
+        ("num_train", num_train),
+        ("num_valid", num_valid),
+        ("num_test", num_test),
+    ):
         if value is not None and value < 1:
             raise DigitsError(f"{name}: {value}; expected at least 1")
     if source == "embedded":
         images, labels = _embedded()
-        parts, change = (slice(0, 1200), slice(1200, 1500), slice(1500, None)), ", enlarged" if image_size > 8 else ", reduced" if image_size < 8 else ""
+        parts, change = (
+            (slice(0, 1200), slice(1200, 1500), slice(1500, None)),
+            ", enlarged" if image_size > 8 else ", reduced" if image_size < 8 else "",
+        )
         where = f"scikit-learn's handwritten digits of 8 x 8 pixels{change}"
         splits = [(images[part], labels[part]) for part in parts]
     elif source == "binarized":
         if image_size != binarized.SIDE:
-            raise DigitsError(f"image_size: {image_size}; statically binarised MNIST has {binarized.SIDE} x {binarized.SIDE} pixels and grows or shrinks to no bits")
-        splits = [(pictures * np.uint8(255), np.full(len(pictures), -1)) for pictures in binarized.read(locate(source)).values()]
+            raise DigitsError(
+                f"image_size: {image_size}; statically binarised MNIST has {binarized.SIDE} x "
+                f"{binarized.SIDE} pixels and grows or shrinks to no bits"
+            )
+        splits = [
+            (pictures * np.uint8(255), np.full(len(pictures), -1))
+            for pictures in binarized.read(locate(source)).values()
+        ]
         where = "MNIST, statically binarised by Salakhutdinov and Murray"
     else:
         train, test = read_mnist(place := locate(source))
         first = len(train[1]) - len(train[1]) // 12
-        splits, where = [(train[0][:first], train[1][:first]), (train[0][first:], train[1][first:]), test], called(place, train, test)
+        splits, where = (
+            [(train[0][:first], train[1][:first]), (train[0][first:], train[1][first:]), test],
+            called(place, train, test),
+        )
     cut = zip(splits, (num_train, num_valid, num_test))
-    train, valid, test = (Digits(torch.from_numpy(_resized(images[:count], image_size)), torch.from_numpy(labels[:count].astype(np.int64))) for (images, labels), count in cut)
-    text = f"{where}: {len(train):,} to train on, {len(valid):,} to select models by, {len(test):,} to report, at {image_size} x {image_size}."
+    train, valid, test = (
+        Digits(
+            torch.from_numpy(_resized(images[:count], image_size)),
+            torch.from_numpy(labels[:count].astype(np.int64)),
+        )
+        for (images, labels), count in cut
+    )
+    text = (
+        f"{where}: {len(train):,} to train on, {len(valid):,} to select models by, {len(test):,} to "
+        f"report, at {image_size} x {image_size}."
+    )
     return Splits(train, valid, test, text[0].upper() + text[1:])
 
 
@@ -127,9 +167,14 @@ def read_idx(path):
     except (OSError, EOFError, zlib.error) as error:
         raise DigitsError(f"{path}: cannot be read ({error}); fetch the file again") from None
     if len(content) > _FILE_LIMIT:
-        raise DigitsError(f"{path}: refused, it holds or unpacks to more than {_FILE_LIMIT:,} bytes; MNIST has 47 million")
+        raise DigitsError(
+            f"{path}: refused, it holds or unpacks to more than {_FILE_LIMIT:,} bytes; MNIST has 47 million"
+        )
     if len(content) < 4 or content[:2] != b"\0\0" or not content[3]:
-        raise DigitsError(f"{path}: begins with {content[:4]!r}; expected an IDX file, which begins with two zero bytes, a type and a number of dimensions")
+        raise DigitsError(
+            f"{path}: begins with {content[:4]!r}; expected an IDX file, which begins with two zero "
+            "bytes, a type and a number of dimensions"
+        )
     if content[2] != 8:
         raise DigitsError(f"{path}: its type is 0x{content[2]:02x}; expected 0x08, unsigned bytes")
     start = 4 + 4 * content[3]
@@ -138,31 +183,47 @@ def read_idx(path):
     shape = struct.unpack(f">{content[3]}I", content[4:start])
     size = int(np.prod(shape, dtype=object))
     if len(content) - start != size:
-        raise DigitsError(f"{path}: holds {len(content) - start:,} bytes of data; its header {shape} asks for {size:,}; fetch the file again")
+        raise DigitsError(
+            f"{path}: holds {len(content) - start:,} bytes of data; its header {shape} asks for "
+            f"{size:,}; fetch the file again"
+        )
     try:
         return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
     except ValueError as error:  # of no bytes, but of more dimensions or longer ones than an array can have
-        raise DigitsError(f"{path}: its header {shape} is of no array ({error}); fetch the file again") from None
+        raise DigitsError(
+            f"{path}: its header {shape} is of no array ({error}); fetch the file again"
+        ) from None
 
 
 def holds_digits(path):
-    """Whether a folder holds a file of digits under one of the names that `read_mnist` knows, or the path is of one."""
+    """Whether a folder holds a file of digits under one of the names that `read_mnist` knows, or the path is
+    of one."""
     path = Path(path)
-    return path.name in _KERAS or any((path / name).is_file() for name in _KERAS) or any(_idx_paths(path, name) for name in FILES)
+    return (
+        path.name in _KERAS
+        or any((path / name).is_file() for name in _KERAS)
+        or any(_idx_paths(path, name) for name in FILES)
+    )
 
 
 def _idx_paths(folder, name):
-    """Where an IDX file lies in a folder: with a hyphen or, as 7-Zip leaves it, a dot before `idx`, plain or gzip."""
+    """Where an IDX file lies in a folder: with a hyphen or, as 7-Zip leaves it, a dot before `idx`, plain or
+    gzip."""
     names = [f"{form}{suffix}" for form in (name, name.replace("-idx", ".idx")) for suffix in ("", ".gz")]
     return [path for place in _PLACES for form in names if (path := Path(folder) / place / form).is_file()]
 
 
 def called(place, train, test):
-    """What the digits of a folder or file are called: MNIST where they are, else by its name; `train` and `test` as `read_mnist` gives."""
+    """What the digits of a folder or file are called: MNIST where they are, else by its name; `train` and
+    `test` as `read_mnist` gives."""
     arrays = [np.ascontiguousarray(array) for part in (train, test) for array in part]
     heads = [struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) for array in arrays]
     found = tuple(hashlib.md5(head + array.tobytes()).hexdigest() for head, array in zip(heads, arrays))
-    return "MNIST" if found == _CONTENTS else f"digits of {Path(place).resolve().name}, which are not MNIST by their checksums"
+    return (
+        "MNIST"
+        if found == _CONTENTS
+        else f"digits of {Path(place).resolve().name}, which are not MNIST by their checksums"
+    )
 
 
 def _read_keras(path, names):
@@ -176,8 +237,20 @@ def _read_keras(path, names):
             arrays = [file[name] for name in names]
     except DigitsError:
         raise
-    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DigitsError(f"{path}: not MNIST as Keras has it ({' '.join(str(error).split())}); expected arrays {', '.join(names)}") from None
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise DigitsError(
+            f"{path}: not MNIST as Keras has it ({' '.join(str(error).split())}); expected arrays "
+            f"{', '.join(names)}"
+        ) from None
     for name, array in zip(names, arrays):
         if array.dtype != np.uint8:
             raise DigitsError(f"{path}: {name} is {array.dtype}; expected uint8")
@@ -188,13 +261,17 @@ def read_mnist(folder):
     """The four IDX files of a folder, of torchvision's `MNIST/raw` in it, or Keras' `mnist.npz`.
 
     Returns:
-        (images, labels) to train on and (images, labels) to test: uint8 (60000, 28, 28), (60000,), (10000, 28, 28), (10000,).
+        (images, labels) to train on and (images, labels) to test: uint8 (60000, 28, 28), (60000,), (10000,
+            28, 28), (10000,).
     Raises:
         DigitsError: a file is missing, cannot be read, or does not fit to the others.
     """
     folder = Path(folder)
     paths = {name: _idx_paths(folder, name) for name in FILES}
-    keras = next((path for name in _KERAS for path in (folder, folder / name) if path.name == name and path.is_file()), None)
+    keras = next(
+        (path for name in _KERAS for path in (folder, folder / name) if path.name == name and path.is_file()),
+        None,
+    )
     if keras and not any(paths.values()):
         (names,) = _KERAS.values()
         found = [(f"{keras}: {name}", array) for name, array in zip(names, _read_keras(keras, names))]
@@ -209,27 +286,36 @@ def read_mnist(folder):
             raise DigitsError(f"{where}: has {array.ndim} dimension(s); expected {1 if number % 2 else 3}")
         expected = len(found[number - number % 2][1])
         if number % 2 and (len(array) != expected or array.max(initial=0) > 9):
-            raise DigitsError(f"{where}: {len(array):,} labels up to {array.max(initial=0)}; expected {expected:,} between 0 and 9")
+            raise DigitsError(
+                f"{where}: {len(array):,} labels up to {array.max(initial=0)}; expected {expected:,} "
+                "between 0 and 9"
+            )
     images, labels, test_images, test_labels = (array for _, array in found)
     return (images, labels), (test_images, test_labels)
 
 
 def locate(source):
-    """Where digits lie that are not embedded: the folder or file that `source` names; see `load` and `read_mnist`."""
+    """Where digits lie that are not embedded: the folder or file that `source` names; see `load` and
+    `read_mnist`."""
     if source == "binarized":
         return binarized.find()
     if source == "mnist":
         return find_mnist()
     if not Path(source).is_dir() and not (Path(source).name in _KERAS and Path(source).is_file()):
-        raise DigitsError(f"digit_data: {source!r}; expected one of {', '.join(SOURCES)}, or an existing folder of IDX files")
+        raise DigitsError(
+            f"digit_data: {source!r}; expected one of {', '.join(SOURCES)}, or an existing folder of "
+            "IDX files"
+        )
     return Path(source)
 
 
 def find_mnist(mirrors=MIRRORS):
-    """The folder of MNIST: `mnist` in the folder that NBUTILS_DATA names, or else a cache that is filled from the network, once.
+    """The folder of MNIST: `mnist` in the folder that NBUTILS_DATA names, or else a cache that is filled from
+    the network, once.
 
     Raises:
-        DigitsError: no mirror gives a file with the right checksum; the message says what each said and what to do.
+        DigitsError: no mirror gives a file with the right checksum; the message says what each said and what
+            to do.
     """
     root = os.environ.get("NBUTILS_DATA")
     if root and (Path(root) / "mnist").is_dir():
@@ -253,7 +339,10 @@ def download(folder, mirrors=MIRRORS):
     for name, md5 in FILES.items():
         path = folder / f"{name}.gz"
         if (folder / name).exists() or (path.is_file() and hashlib.md5(path.read_bytes()).hexdigest() != md5):
-            raise DigitsError(f"{path if path.is_file() else folder / name}: is there already and is not the file that would be downloaded; remove it or give another folder")
+            raise DigitsError(
+                f"{path if path.is_file() else folder / name}: is there already and is not the file "
+                "that would be downloaded; remove it or give another folder"
+            )
     (train, _), (test, _) = read_mnist(_fetch(folder, mirrors))
     return f"{folder}: MNIST, {len(train):,} digits to train on and {len(test):,} to test"
 

@@ -1,6 +1,7 @@
 """Downloads with checksums that go on where they stopped and give up when nothing comes.
 
-pooch checks and places a file; how it gets here is `Resuming`, since pooch's own downloader begins every file anew.
+pooch checks and places a file; how it gets here is `Resuming`, since pooch's own downloader begins every file
+anew.
 """
 
 import http.client
@@ -37,7 +38,8 @@ def cache_folder(name):
 
 
 def coco(files=None):
-    """The folder of COCO's captions and pictures of 2014 as zip files, 20 GB, downloaded where they are not there yet.
+    """The folder of COCO's captions and pictures of 2014 as zip files, 20 GB, downloaded where they are not
+    there yet.
 
     Args:
         files: dict from address to MD5; the official ones if None.
@@ -51,7 +53,8 @@ def coco(files=None):
 
 
 def fetch(addresses, md5, path, **patience):
-    """Have a file, from the first of several addresses that gives it; one that is there with the right checksum is left as it is.
+    """Have a file, from the first of several addresses that gives it; one that is there with the right
+    checksum is left as it is.
 
     Args:
         addresses: where to try, in order.
@@ -71,7 +74,13 @@ def fetch(addresses, md5, path, **patience):
     with filelock.FileLock(lock := path.with_name(f".{path.name}.lock")):
         for address in addresses:
             try:
-                pooch.retrieve(address, md5 and f"md5:{md5}", fname=path.name, path=path.parent, downloader=Resuming(path, **patience))
+                pooch.retrieve(
+                    address,
+                    md5 and f"md5:{md5}",
+                    fname=path.name,
+                    path=path.parent,
+                    downloader=Resuming(path, **patience),
+                )
             except DownloadError as error:
                 said.append(f"{address}: {error}")
             except ValueError:  # pooch's, of the checksum
@@ -88,8 +97,8 @@ def fetch(addresses, md5, path, **patience):
 class Resuming:
     """Downloads for pooch: into a part file beside `path` that a later call goes on with.
 
-    A connection on which fewer than `least_speed` bytes per second come for `seconds` is given up, and tried again as long
-    as each brings more than that.
+    A connection on which fewer than `least_speed` bytes per second come for `seconds` is given up, and tried
+    again as long as each brings more than that.
     """
 
     path: Path
@@ -116,13 +125,20 @@ class Resuming:
             except (OSError, http.client.HTTPException) as error:
                 came = _size(part)
                 if came - before < self.seconds * self.least_speed:
-                    reason = " ".join(str(getattr(error, "reason", error)).split())[:160] or type(error).__name__
-                    raise DownloadError(f"{reason}, after {came:,} bytes" + (", which are kept for the next call" if came else "")) from None
+                    reason = (
+                        " ".join(str(getattr(error, "reason", error)).split())[:160] or type(error).__name__
+                    )
+                    raise DownloadError(
+                        f"{reason}, after {came:,} bytes"
+                        + (", which are kept for the next call" if came else "")
+                    ) from None
 
     def _go_on(self, address, part):
         """One connection; returns whether the file is whole now, False where it has to be begun anew."""
         begun = _size(part)
-        request = urllib.request.Request(address, headers={"User-Agent": "nbutils"} | ({"Range": f"bytes={begun}-"} if begun else {}))
+        request = urllib.request.Request(
+            address, headers={"User-Agent": "nbutils"} | ({"Range": f"bytes={begun}-"} if begun else {})
+        )
         try:
             response = urllib.request.urlopen(request, timeout=self.seconds)
         except urllib.error.HTTPError as error:
@@ -141,7 +157,10 @@ class Resuming:
             total = (begun if goes_on else 0) + int(length) if length.isdigit() else None
             free = shutil.disk_usage(part.parent).free + (0 if goes_on else begun)
             if length.isdigit() and int(length) > free:
-                raise DownloadError(f"it has {int(length) / 1e6:,.1f} MB to come, and the disk of {part.parent} has {free / 1e6:,.1f} MB free; make room")
+                raise DownloadError(
+                    f"it has {int(length) / 1e6:,.1f} MB to come, and the disk of {part.parent} has "
+                    f"{free / 1e6:,.1f} MB free; make room"
+                )
             with open(part, "ab" if goes_on else "wb") as file:
                 self._copy(response, file, total)
         if total is not None and _size(part) != total:
@@ -150,14 +169,26 @@ class Resuming:
 
     def _copy(self, response, file, total):
         since, came = time.monotonic(), 0
-        with tqdm(total=total, initial=file.tell(), desc=self.path.name, unit="B", unit_scale=True, file=sys.stdout, mininterval=1, dynamic_ncols=False, ncols=84) as bar:
+        with tqdm(
+            total=total,
+            initial=file.tell(),
+            desc=self.path.name,
+            unit="B",
+            unit_scale=True,
+            file=sys.stdout,
+            mininterval=1,
+            dynamic_ncols=False,
+            ncols=84,
+        ) as bar:
             while content := response.read1(1 << 16):
                 file.write(content)
                 bar.update(len(content))
                 came += len(content)
                 if (now := time.monotonic()) - since >= self.seconds:
                     if came < self.seconds * self.least_speed:
-                        raise TimeoutError(f"fewer than {self.least_speed:,} bytes per second came for {self.seconds:g} s")
+                        raise TimeoutError(
+                            f"fewer than {self.least_speed:,} bytes per second came for {self.seconds:g} s"
+                        )
                     since, came = now, 0
 
 

@@ -10,4 +10,5 @@ class DigitsError(ValueError):
 
 
 class Unusable(ValueError):
-    """Why a file, a picture or a caption cannot be used, without its name, which the caller knows and adds."""
+    """Why a file, a picture or a caption cannot be used, without its name, which the caller knows and
+    adds."""

@@ -16,7 +16,9 @@ def fingerprint(*parts):
     for part in parts:
         if isinstance(part, torch.Tensor):
             digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
-            digest.update(part.contiguous().view(-1).view(torch.uint8).numpy())  # no copy, which of COCO would be a gigabyte
+            digest.update(
+                part.contiguous().view(-1).view(torch.uint8).numpy()
+            )  # no copy, which of COCO would be a gigabyte
         else:
             digest.update(json.dumps(part).encode())
     return digest.hexdigest()

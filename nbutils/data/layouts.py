@@ -1,7 +1,9 @@
-"""Captions in the layouts that people have: COCO, the class project's pickle, an own table, texts beside pictures.
+"""Captions in the layouts that people have: COCO, the class project's pickle, an own table, texts beside
+pictures.
 
-Each reader gives, for "train" and "valid", a dict from the file of a picture to its captions as they stand in the file.
-What they hold is not trusted: a wrong type, a name that leads out of the folder or an ambiguity is refused by name.
+Each reader gives, for "train" and "valid", a dict from the file of a picture to its captions as they stand in
+the file. What they hold is not trusted: a wrong type, a name that leads out of the folder or an ambiguity is
+refused by name.
 """
 
 import re
@@ -31,29 +33,59 @@ def read_captions(source):
     Raises:
         PhotosError: no known layout, or captions that cannot be read.
     """
-    years = {split: {m[1] for name in source.files("annotations") if (m := re.search(rf"/captions_{part}(\d{{4}})\.json$", name))} for split, part in _FOLDERS.items()}
+    years = {
+        split: {
+            m[1]
+            for name in source.files("annotations")
+            if (m := re.search(rf"/captions_{part}(\d{{4}})\.json$", name))
+        }
+        for split, part in _FOLDERS.items()
+    }
     whole, some = years["train"] & years["valid"], years["train"] | years["valid"]
     if len(whole) > 1:
-        raise PhotosError(f"{source.path}: annotations has captions of {' and of '.join(sorted(whole))}; expected those of one year")
+        raise PhotosError(
+            f"{source.path}: annotations has captions of {' and of '.join(sorted(whole))}; expected "
+            "those of one year"
+        )
     if whole:
         (year,) = whole
         found = {split: _coco(source, split, year) for split in SPLITS}
-        return "COCO", {split: captions for split, (captions, _) in found.items()}, sum(count for _, count in found.values()), f"captions of {year}"
+        return (
+            "COCO",
+            {split: captions for split, (captions, _) in found.items()},
+            sum(count for _, count in found.values()),
+            f"captions of {year}",
+        )
     if source.size(CLASS_PROJECT) is not None:
         return "class project", *_class_project(source), CLASS_PROJECT
     tables = [name for name in source.files("") if TABLE.fullmatch(name)]
     if len(tables) > 1:
-        raise PhotosError(f"{source.path}: both {tables[0]} and {tables[1]} could hold the captions; expected one such file")
+        raise PhotosError(
+            f"{source.path}: both {tables[0]} and {tables[1]} could hold the captions; expected one such file"
+        )
     if tables:
         return "own folder", *own_table(source, tables[0])
     if some:
-        there = ", ".join(sorted(f"captions_{_FOLDERS[split]}{year}.json" for split in SPLITS for year in years[split]))
-        lacking = sorted(f"captions_{_FOLDERS[split]}{year}.json" for split in SPLITS for year in some - years[split])
-        raise PhotosError(f"{source.path}: annotations has {there} and not {lacking[0]}: there is no such file; expected COCO's captions to train on and to hold out")
+        there = ", ".join(
+            sorted(f"captions_{_FOLDERS[split]}{year}.json" for split in SPLITS for year in years[split])
+        )
+        lacking = sorted(
+            f"captions_{_FOLDERS[split]}{year}.json" for split in SPLITS for year in some - years[split]
+        )
+        raise PhotosError(
+            f"{source.path}: annotations has {there} and not {lacking[0]}: there is no such file; "
+            "expected COCO's captions to train on and to hold out"
+        )
     if texts := _texts_beside(source):
         return "own folder", *texts
-    expected = f"annotations/captions_train2014.json (or of 2017), {CLASS_PROJECT}, captions.csv, .tsv, .txt, .json or .jsonl, metadata.csv or .jsonl"
-    raise PhotosError(f"{source.path}: no captions found; expected {expected}, results.csv, dataset.json, or a .txt beside each picture")
+    expected = (
+        f"annotations/captions_train2014.json (or of 2017), {CLASS_PROJECT}, captions.csv, .tsv, .txt, "
+        ".json or .jsonl, metadata.csv or .jsonl"
+    )
+    raise PhotosError(
+        f"{source.path}: no captions found; expected {expected}, results.csv, dataset.json, or a .txt "
+        "beside each picture"
+    )
 
 
 def _coco(source, split, year):
@@ -61,19 +93,31 @@ def _coco(source, split, year):
     name = f"annotations/captions_{folder}.json"
     where, text = source.where(name), text_of(source, name)
     content = parsed(where, text)
-    if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in ("images", "annotations")):
-        raise PhotosError(f"{where}: not a COCO captions file; expected an object with the lists images and annotations")
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(part), list) for part in ("images", "annotations")
+    ):
+        raise PhotosError(
+            f"{where}: not a COCO captions file; expected an object with the lists images and annotations"
+        )
     files, captions = {}, {}
     for number, image in enumerate(content["images"]):
         identity, file = fields(f"{where}: images[{number}]", image, _COCO, id=int | str, file_name=str)
         file = f"{folder}/{named(where, file)}"
         if identity in files or file in captions:
-            raise PhotosError(f"{where}: images[{number}] has the id {identity!r} and the file {file}, one of which is in it before; expected both once")
+            raise PhotosError(
+                f"{where}: images[{number}] has the id {identity!r} and the file {file}, one of which "
+                "is in it before; expected both once"
+            )
         files[identity], captions[file] = file, []
     for number, annotation in enumerate(content["annotations"]):
-        identity, caption = fields(f"{where}: annotations[{number}]", annotation, _COCO, image_id=int | str, caption=str)
+        identity, caption = fields(
+            f"{where}: annotations[{number}]", annotation, _COCO, image_id=int | str, caption=str
+        )
         if identity not in files:
-            raise PhotosError(f"{where}: annotations[{number}] is about the image {reprlib.repr(identity)}, which images does not have")
+            raise PhotosError(
+                f"{where}: annotations[{number}] is about the image {reprlib.repr(identity)}, which "
+                "images does not have"
+            )
         captions[files[identity]].append(caption)
     captioned = {file: texts for file, texts in captions.items() if texts}
     return captioned, len(captions) - len(captioned)
@@ -92,7 +136,10 @@ def _class_project(source):
         captioned = {}
         for picture in pictures:
             if picture.stem in captioned:
-                raise PhotosError(f"{where}: {picture} and {captioned[picture.stem]} differ only in their endings; captions for {picture.stem!r} could be of either")
+                raise PhotosError(
+                    f"{where}: {picture} and {captioned[picture.stem]} differ only in their endings; "
+                    f"captions for {picture.stem!r} could be of either"
+                )
             if picture.stem in captions:
                 captioned[picture.stem] = named(where, str(picture))
         if not captioned:
@@ -103,14 +150,22 @@ def _class_project(source):
 
 
 def _plain_captions(content):
-    """What was pickled as a dict from str to a list of str; one caption more than a picture may have tells that it has too many."""
+    """What was pickled as a dict from str to a list of str; one caption more than a picture may have tells
+    that it has too many."""
     if not isinstance(content, dict):
         raise Unusable(f"expected a dict from file name to a list of captions, found {reprlib.repr(content)}")
     captions = {}
     for name, texts in content.items():
         texts = texts[: MAX_CAPTIONS + 1] if isinstance(texts, list | tuple) else None
-        if not isinstance(name, str | bytes) or texts is None or not all(isinstance(text, str | bytes) for text in texts):
-            raise Unusable(f"expected a dict from file name to a list of captions, found {reprlib.repr({name: content[name]})}")
+        if (
+            not isinstance(name, str | bytes)
+            or texts is None
+            or not all(isinstance(text, str | bytes) for text in texts)
+        ):
+            raise Unusable(
+                "expected a dict from file name to a list of captions, found "
+                f"{reprlib.repr({name: content[name]})}"
+            )
         try:
             name, *texts = (text.decode() if isinstance(text, bytes) else text for text in (name, *texts))
         except UnicodeDecodeError:
@@ -120,8 +175,8 @@ def _plain_captions(content):
 
 
 def _texts_beside(source):
-    """What `read_captions` gives, but for the layout, of pictures with a text of the same name beside them, each line of it a caption;
-    None where there are no such texts."""
+    """What `read_captions` gives, but for the layout, of pictures with a text of the same name beside them,
+    each line of it a caption; None where there are no such texts."""
     stems, names = {}, source.names()
     for name in names:
         if is_picture(name):
@@ -131,9 +186,18 @@ def _texts_beside(source):
         return None
     for name, content, reason in source.contents(texts):
         if len(stems[name]) > 1:
-            raise PhotosError(f"{source.where(name)}: could be of {stems[name][0]} or of {stems[name][1]}; expected one picture of that name")
+            raise PhotosError(
+                f"{source.where(name)}: could be of {stems[name][0]} or of {stems[name][1]}; expected "
+                "one picture of that name"
+            )
         if content is None:
             raise PhotosError(f"{source.where(name)}: {reason}")
-        captions[stems[name][0]] = [line for line in decoded(source.where(name), content).splitlines() if line.strip()]
+        captions[stems[name][0]] = [
+            line for line in decoded(source.where(name), content).splitlines() if line.strip()
+        ]
     uncaptioned = sum(map(len, stems.values())) - len(captions)
-    return every_tenth(str(source.path), captions), uncaptioned, "a text beside each picture, a caption on each line"
+    return (
+        every_tenth(str(source.path), captions),
+        uncaptioned,
+        "a text beside each picture, a caption on each line",
+    )

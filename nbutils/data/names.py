@@ -26,14 +26,24 @@ def inside(name):
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", name) or ".." in re.split(r"[/\\]", name):
         raise Unusable(f"the file name {name[:200]!a} points outside the folder")
-    if not parts or CONTROL.search(name) or len(name) > 1000 or any(len(part.encode()) > 255 for part in parts):
+    if (
+        not parts
+        or CONTROL.search(name)
+        or len(name) > 1000
+        or any(len(part.encode()) > 255 for part in parts)
+    ):
         raise Unusable(f"{name[:200]!a} is no name of a file")
     return "/".join(parts)
 
 
 def forms(name):
-    """A name as it is written, and as Windows and macOS may write it: slashes the other way, accents apart or in one."""
-    written = [form for text in (name, name.replace("\\", "/")) for form in (text, *(unicodedata.normalize(kind, text) for kind in ("NFC", "NFD")))]
+    """A name as it is written, and as Windows and macOS may write it: slashes the other way, accents apart or
+    in one."""
+    written = [
+        form
+        for text in (name, name.replace("\\", "/"))
+        for form in (text, *(unicodedata.normalize(kind, text) for kind in ("NFC", "NFD")))
+    ]
     return list(dict.fromkeys(written))
 
 
@@ -48,7 +58,8 @@ def is_picture(name):
 
 
 def of_member(member):
-    """The name of a member: UTF-8 where its bytes are, flagged (as the format asks) or not (macOS), and with slashes (not so .NET's)."""
+    """The name of a member: UTF-8 where its bytes are, flagged (as the format asks) or not (macOS), and with
+    slashes (not so .NET's)."""
     name = member.orig_filename
     if not member.flag_bits & 0x800:
         with suppress(UnicodeError):

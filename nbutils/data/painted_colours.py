@@ -10,11 +10,17 @@ from .scenes import COLOURS, SIZES, describe, render
 
 @lru_cache(maxsize=32)
 def _places(scene, index, size):
-    """A scene with object `index` in every colour and at a grid of places and sizes that its caption leaves open: uint8 (colours, places, 3, size, size)."""
+    """A scene with object `index` in every colour and at a grid of places and sizes that its caption leaves
+    open: uint8 (colours, places, 3, size, size)."""
     thing = scene.objects[index]
     radii = [SIZES[thing.size] * scale for scale in (0.94, 1.0, 1.06)]
     bases = np.linspace(max(scene.horizon + 0.12, 0.64), 0.82, 5)
-    moved = [replace(thing, x=float(x), y=float(base - radius), radius=radius) for radius in radii for base in bases for x in np.linspace(0.42, 0.58, 5)]
+    moved = [
+        replace(thing, x=float(x), y=float(base - radius), radius=radius)
+        for radius in radii
+        for base in bases
+        for x in np.linspace(0.42, 0.58, 5)
+    ]
     drawings = []
     for colour in COLOURS:
         for one in moved:
@@ -24,8 +30,9 @@ def _places(scene, index, size):
 
 
 def painted_colour(scene, index, picture, hidden):
-    """The colour of the main object in a filled-in picture: of all drawings of the scene with that object in any colour, at any place and of
-    any size that the caption leaves open, the one nearest to the picture in squared error has it.
+    """The colour of the main object in a filled-in picture: of all drawings of the scene with that object in
+    any colour, at any place and of any size that the caption leaves open, the one nearest to the picture in
+    squared error has it.
 
     Args:
         picture: (3, size, size), levels.
@@ -36,7 +43,10 @@ def painted_colour(scene, index, picture, hidden):
     hidden, size = np.asarray(hidden), picture.shape[-1]
     if not ((render(scene, size)[1][index] > 0.5) & hidden).any():
         return None
-    apart = _places(scene, index, size)[..., hidden].astype(np.float32) - np.asarray(picture, np.float32)[:, hidden]
+    apart = (
+        _places(scene, index, size)[..., hidden].astype(np.float32)
+        - np.asarray(picture, np.float32)[:, hidden]
+    )
     return list(COLOURS)[int((apart**2).sum((2, 3)).min(1).argmin())]
 
 
@@ -44,7 +54,8 @@ def matches(indices, seed, pictures, hidden):
     """For filled-in pictures of scenes, whether the main object has the colour that the caption names.
 
     Args:
-        indices, seed: of the scenes; pictures: (N, 3, size, size), levels; hidden: bool (size, size), the hole.
+        indices, seed: of the scenes; pictures: (N, 3, size, size), levels; hidden: bool (size, size), the
+            hole.
     Returns:
         list of bool, for those pictures whose main object the hole reaches.
     """

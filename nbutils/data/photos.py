@@ -1,4 +1,5 @@
-"""Captioned photographs: which pictures a source holds, what is wrong with them, and direct reading of folders."""
+"""Captioned photographs: which pictures a source holds, what is wrong with them, and direct reading of
+folders."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,8 @@ class Fault(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A picture of a source: its file, the captions that can be used, and its size in bytes, None where it is not there."""
+    """A picture of a source: its file, the captions that can be used, and its size in bytes, None where it is
+    not there."""
 
     file: str
     captions: tuple[str, ...]
@@ -26,7 +28,8 @@ class Picture(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The pictures of a source by split, sorted by file; `faults` are those of captions and of pictures that are not there."""
+    """The pictures of a source by split, sorted by file; `faults` are those of captions and of pictures that
+    are not there."""
 
     layout: str
     splits: dict[str, list[Picture]]
@@ -38,12 +41,13 @@ class Listing(NamedTuple):
 def read_layout(source):
     """The pictures and captions of a source in any of these layouts, which are looked for in this order.
 
-    COCO (`annotations/captions_train2014.json` beside `train2014/`, likewise `val2014`, or both of 2017), the class project
-    (`dict_key_imgID_value_caps_train_and_valid.pkl` beside the same folders of 2014), or an own folder, which gives every
-    tenth picture to "valid". Its captions are in one file: a table with a header (`captions.csv`, `.tsv` or `.txt`, Hugging
-    Face's `metadata.csv`, Flickr30k's `results.csv`), JSON (`captions.json`, an object from file to captions;
-    `captions.jsonl` or `metadata.jsonl`, an object a line; Karpathy's `dataset*.json`, which brings its own splits), or in
-    a `.txt` beside each picture. Its pictures lie where the captions say, or all in one folder.
+    COCO (`annotations/captions_train2014.json` beside `train2014/`, likewise `val2014`, or both of 2017), the
+    class project (`dict_key_imgID_value_caps_train_and_valid.pkl` beside the same folders of 2014), or an own
+    folder, which gives every tenth picture to "valid". Its captions are in one file: a table with a header
+    (`captions.csv`, `.tsv` or `.txt`, Hugging Face's `metadata.csv`, Flickr30k's `results.csv`), JSON
+    (`captions.json`, an object from file to captions; `captions.jsonl` or `metadata.jsonl`, an object a line;
+    Karpathy's `dataset*.json`, which brings its own splits), or in a `.txt` beside each picture. Its pictures
+    lie where the captions say, or all in one folder.
 
     Args:
         source: from `archives.open_source`.
@@ -55,10 +59,19 @@ def read_layout(source):
     layout, captions, uncaptioned, understood = read_captions(source)
     splits, faults = {}, []
     for split in SPLITS:
-        splits[split] = [_picture(source, file, texts, faults) for file, texts in sorted(captions[split].items())]
+        splits[split] = [
+            _picture(source, file, texts, faults) for file, texts in sorted(captions[split].items())
+        ]
         if all(picture.size is None for picture in splits[split]):
-            first = f"{splits[split][0].file}, which is not in {source.path}, nor is any other picture" if splits[split] else "no picture"
-            raise PhotosError(f"{source.path}: the captions ({layout}) name {first} for the split {split!r}; put the pictures where the captions say")
+            first = (
+                f"{splits[split][0].file}, which is not in {source.path}, nor is any other picture"
+                if splits[split]
+                else "no picture"
+            )
+            raise PhotosError(
+                f"{source.path}: the captions ({layout}) name {first} for the split {split!r}; put the "
+                "pictures where the captions say"
+            )
     return Listing(layout, splits, faults, uncaptioned, understood)
 
 
@@ -83,19 +96,32 @@ def read_folder(folder):
     Returns:
         dict from "train" and "valid" to a list of (path, captions), sorted by file name.
     Raises:
-        PhotosError: no such folder, no known layout, pictures in archives, or any caption or picture that is not as it should be.
+        PhotosError: no such folder, no known layout, pictures in archives, or any caption or picture that is
+            not as it should be.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise PhotosError(f"{folder}: no such folder; give one with captions (COCO, class project, or captions.csv and pictures)")
+        raise PhotosError(
+            f"{folder}: no such folder; give one with captions (COCO, class project, or captions.csv "
+            "and pictures)"
+        )
     source = Folder(folder)
     listing = read_layout(source)
     if listing.faults:
         (file, reason), count = listing.faults[0], len(listing.faults)
-        raise PhotosError(f"{folder / file}: {reason}" + (f" ({count:,} faults in all, which `nbutils data check {folder}` lists)" if count > 1 else ""))
+        raise PhotosError(
+            f"{folder / file}: {reason}"
+            + (f" ({count:,} faults in all, which `nbutils data check {folder}` lists)" if count > 1 else "")
+        )
     if source.zips:
-        raise PhotosError(f"{folder}: its pictures are in zip files; make a folder to work from with `nbutils data prepare {folder} --out FOLDER`")
-    return {split: [(source.locate(picture.file), picture.captions) for picture in pictures] for split, pictures in listing.splits.items()}
+        raise PhotosError(
+            f"{folder}: its pictures are in zip files; make a folder to work from with `nbutils data "
+            f"prepare {folder} --out FOLDER`"
+        )
+    return {
+        split: [(source.locate(picture.file), picture.captions) for picture in pictures]
+        for split, pictures in listing.splits.items()
+    }
 
 
 def read_picture(path, size):

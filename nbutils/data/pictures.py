@@ -18,34 +18,52 @@ from .errors import Unusable
 
 
 def decode(content, size):
-    """A picture as uint8 (3, size, size): turned upright, centre-cropped to a square, Lanczos-resized, made RGB.
+    """A picture as uint8 (3, size, size): turned upright, centre-cropped to a square, Lanczos-resized, made
+    RGB.
 
-    What is transparent lies on white; 16-bit grey levels are scaled to 8 bits; of several frames the first is taken.
+    What is transparent lies on white; 16-bit grey levels are scaled to 8 bits; of several frames the first is
+    taken.
 
     Args:
         content: bytes of a file in any format that Pillow reads, but for PostScript, which would be executed.
         size: side, pixels.
     Raises:
-        Unusable: not a whole picture, more pixels than Pillow takes for harmless, or levels without a known scale.
+        Unusable: not a whole picture, more pixels than Pillow takes for harmless, or levels without a known
+            scale.
     """
     Image.init()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remarks on metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(io.BytesIO(content), formats=[name for name in Image.ID if name != "EPS"]) as picture:
-                fitted = ImageOps.fit(_rgb(ImageOps.exif_transpose(picture), picture.format), (size, size), Image.Resampling.LANCZOS)
+            with Image.open(
+                io.BytesIO(content), formats=[name for name in Image.ID if name != "EPS"]
+            ) as picture:
+                fitted = ImageOps.fit(
+                    _rgb(ImageOps.exif_transpose(picture), picture.format),
+                    (size, size),
+                    Image.Resampling.LANCZOS,
+                )
         except Unusable:
             raise
         except Exception as error:  # a broken file can make a decoder raise anything at all
-            said = "no known format" if isinstance(error, Image.UnidentifiedImageError) else " ".join(str(error).split()) or type(error).__name__
+            said = (
+                "no known format"
+                if isinstance(error, Image.UnidentifiedImageError)
+                else " ".join(str(error).split()) or type(error).__name__
+            )
             raise Unusable(f"not a readable picture: {said}") from None
     return np.asarray(fitted).transpose(2, 0, 1).copy()
 
 
 def _rgb(picture, file_format):
-    if picture.mode == "F" or (picture.mode == "I" and file_format not in ("PNG", "PPM")):  # of which older Pillows make I from 16 bits
-        raise Unusable(f"its levels are {'floating point' if picture.mode == 'F' else '32-bit'} numbers without a known scale; save it with 8 or 16 bits")
+    if picture.mode == "F" or (
+        picture.mode == "I" and file_format not in ("PNG", "PPM")
+    ):  # of which older Pillows make I from 16 bits
+        raise Unusable(
+            f"its levels are {'floating point' if picture.mode == 'F' else '32-bit'} numbers without a "
+            "known scale; save it with 8 or 16 bits"
+        )
     if picture.mode.startswith("I"):
         levels = np.asarray(picture).astype(np.int64)
         grey = (levels.clip(0, 65535) + 128) // 257
@@ -65,9 +83,11 @@ def decode_rows(batch, size, arrays):
     Args:
         batch: list of (split, row, bytes).
         size: side, pixels.
-        arrays: dict from split to (path, offset), the file of the rows and where in it they begin; empty to write nothing.
+        arrays: dict from split to (path, offset), the file of the rows and where in it they begin; empty to
+            write nothing.
     Returns:
-        list of (split, row, CRC-32 of the pixels, None) or, for what is no picture, (split, row, None, reason).
+        list of (split, row, CRC-32 of the pixels, None) or, for what is no picture, (split, row, None,
+            reason).
     Raises:
         OSError: a row cannot be written.
     """

@@ -1,10 +1,14 @@
-"""Prepared folders: pictures of one size as two arrays that are mapped into memory, with captions and checksums.
+"""Prepared folders: pictures of one size as two arrays that are mapped into memory, with captions and
+checksums.
 
-    manifest.json    what it is, of what and how it was made, the number of pictures and a SHA-256 of each of the other files
+    manifest.json    what it is, of what and how it was made, the number of pictures and a SHA-256 of each of
+        the other files
     train.npy        uint8 (N, 3, size, size), and likewise valid.npy
-    pictures.jsonl   a line for each row, those of train.npy first: split, row, file, captions, CRC-32 of the pixels
+    pictures.jsonl   a line for each row, those of train.npy first: split, row, file, captions, CRC-32 of the
+        pixels
 
-What a folder holds is not trusted: everything is checked against the manifest, and rows against their CRC when they are used.
+What a folder holds is not trusted: everything is checked against the manifest, and rows against their CRC
+when they are used.
 """
 
 import hashlib
@@ -23,7 +27,17 @@ FORMAT = 1
 MANIFEST, PICTURES = "manifest.json", "pictures.jsonl"
 FILES = (*(f"{split}.npy" for split in SPLITS), PICTURES)
 _AGAIN = "prepare it again into another folder with `nbutils data prepare`"
-_FIELDS = {"source": str, "layout": str, "identity": str, "decoder": str, "image_size": int, "pictures": dict, "sha256": dict, "left_out": list, "uncaptioned": int}
+_FIELDS = {
+    "source": str,
+    "layout": str,
+    "identity": str,
+    "decoder": str,
+    "image_size": int,
+    "pictures": dict,
+    "sha256": dict,
+    "left_out": list,
+    "uncaptioned": int,
+}
 
 
 class Row(NamedTuple):
@@ -35,7 +49,8 @@ class Row(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A prepared folder: its manifest, rows by split, and pixels by split, uint8 (N, 3, size, size), mapped copy-on-write."""
+    """A prepared folder: its manifest, rows by split, and pixels by split, uint8 (N, 3, size, size), mapped
+    copy-on-write."""
 
     folder: Path
     manifest: dict
@@ -44,12 +59,23 @@ class Prepared(NamedTuple):
 
     def changed(self, split, count=None):
         """Numbers of the rows, of the first `count`, whose pixels are not those that were prepared."""
-        return [number for number, row in enumerate(self.rows[split][:count]) if zlib.crc32(self.images[split][number]) != row.crc32]
+        return [
+            number
+            for number, row in enumerate(self.rows[split][:count])
+            if zlib.crc32(self.images[split][number]) != row.crc32
+        ]
 
     def complaint(self, split, numbers):
         """One line about rows that changed."""
-        first = f"row {numbers[0]:,} of {split}.npy, {self.rows[split][numbers[0]].file}, is not what was prepared"
-        return f"{self.folder}: {first}" + (f", nor are {len(numbers) - 1:,} others" if len(numbers) > 1 else "") + f"; {_AGAIN}"
+        first = (
+            f"row {numbers[0]:,} of {split}.npy, {self.rows[split][numbers[0]].file}, is not what was "
+            "prepared"
+        )
+        return (
+            f"{self.folder}: {first}"
+            + (f", nor are {len(numbers) - 1:,} others" if len(numbers) > 1 else "")
+            + f"; {_AGAIN}"
+        )
 
 
 def is_prepared(folder):
@@ -67,18 +93,32 @@ def read_manifest(folder):
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise PhotosError(f"{path}: not a readable manifest ({' '.join(str(error).split())[:200]}); {_AGAIN}") from None
+        raise PhotosError(
+            f"{path}: not a readable manifest ({' '.join(str(error).split())[:200]}); {_AGAIN}"
+        ) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = reprlib.repr(manifest.get("format") if isinstance(manifest, dict) else manifest)
         raise PhotosError(f"{path}: its format is {found}; this version reads format {FORMAT}; {_AGAIN}")
     for name, kind in _FIELDS.items():
         if not isinstance(manifest.get(name), kind) or isinstance(manifest[name], bool):
-            raise PhotosError(f"{path}: {name} is {reprlib.repr(manifest.get(name))}; expected {kind.__name__}; {_AGAIN}")
+            raise PhotosError(
+                f"{path}: {name} is {reprlib.repr(manifest.get(name))}; expected {kind.__name__}; {_AGAIN}"
+            )
     counts, sums = manifest["pictures"], manifest["sha256"]
-    if set(counts) != set(SPLITS) or not all(type(count) is int and 0 < count < 1 << 40 for count in counts.values()) or not 0 < manifest["image_size"] < 1 << 16:
-        raise PhotosError(f"{path}: {reprlib.repr(counts)} pictures of side {manifest['image_size']}; expected a number of each split and a side; {_AGAIN}")
+    if (
+        set(counts) != set(SPLITS)
+        or not all(type(count) is int and 0 < count < 1 << 40 for count in counts.values())
+        or not 0 < manifest["image_size"] < 1 << 16
+    ):
+        raise PhotosError(
+            f"{path}: {reprlib.repr(counts)} pictures of side {manifest['image_size']}; expected a "
+            f"number of each split and a side; {_AGAIN}"
+        )
     if set(sums) != set(FILES) or not all(isinstance(value, str) for value in sums.values()):
-        raise PhotosError(f"{path}: checksums of {reprlib.repr(sorted(sums))}; expected those of {', '.join(FILES)}; {_AGAIN}")
+        raise PhotosError(
+            f"{path}: checksums of {reprlib.repr(sorted(sums))}; expected those of {', '.join(FILES)}; "
+            f"{_AGAIN}"
+        )
     return manifest
 
 
@@ -94,9 +134,19 @@ def open_prepared(folder):
         if not (folder / name).is_file():
             raise PhotosError(f"{folder / name}: is missing from a prepared folder; {_AGAIN}")
     if sha256(folder / PICTURES) != manifest["sha256"][PICTURES]:
-        raise PhotosError(f"{folder / PICTURES}: has changed since it was prepared (its checksum is another); {_AGAIN}")
+        raise PhotosError(
+            f"{folder / PICTURES}: has changed since it was prepared (its checksum is another); {_AGAIN}"
+        )
     rows = _read_rows(folder / PICTURES, manifest["pictures"])
-    return Prepared(folder, manifest, rows, {split: _map(folder / f"{split}.npy", manifest["pictures"][split], manifest["image_size"]) for split in SPLITS})
+    return Prepared(
+        folder,
+        manifest,
+        rows,
+        {
+            split: _map(folder / f"{split}.npy", manifest["pictures"][split], manifest["image_size"])
+            for split in SPLITS
+        },
+    )
 
 
 def sha256(path):
@@ -122,11 +172,17 @@ def _read_rows(path, counts):
                 if not plain or entry["row"] != len(rows[split]):
                     raise ValueError(f"row {entry['row']!r}, where {len(rows[split])} was to be")
             except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise PhotosError(f"{path}, line {number}: not a picture of a prepared folder ({reprlib.repr(str(error))}); {_AGAIN}") from None
+                raise PhotosError(
+                    f"{path}, line {number}: not a picture of a prepared folder "
+                    f"({reprlib.repr(str(error))}); {_AGAIN}"
+                ) from None
             rows[split].append(row)
     for split in SPLITS:
         if len(rows[split]) != counts[split]:
-            raise PhotosError(f"{path}: has {len(rows[split]):,} pictures of {split}; the manifest says {counts[split]:,}; {_AGAIN}")
+            raise PhotosError(
+                f"{path}: has {len(rows[split]):,} pictures of {split}; the manifest says "
+                f"{counts[split]:,}; {_AGAIN}"
+            )
     return rows
 
 
@@ -134,8 +190,14 @@ def _map(path, count, size):
     expected = (count, 3, size, size)
     try:
         images = np.lib.format.open_memmap(path, mode="c")
-    except Exception as error:  # what stands where the header should be is parsed as Python, which can fail in any way
-        raise PhotosError(f"{path}: not a whole array ({' '.join(str(error).split())[:200]}); {_AGAIN}") from None
+    except (
+        Exception
+    ) as error:  # what stands where the header should be is parsed as Python, which can fail in any way
+        raise PhotosError(
+            f"{path}: not a whole array ({' '.join(str(error).split())[:200]}); {_AGAIN}"
+        ) from None
     if images.dtype != np.uint8 or images.shape != expected or not images.flags.c_contiguous:
-        raise PhotosError(f"{path}: an array of {images.dtype} {images.shape}; the manifest says uint8 {expected}; {_AGAIN}")
+        raise PhotosError(
+            f"{path}: an array of {images.dtype} {images.shape}; the manifest says uint8 {expected}; {_AGAIN}"
+        )
     return images

@@ -1,8 +1,9 @@
 """Procedurally drawn pictures with captions: the data that needs no download.
 
-A scene is a sky, a ground and one to three shaded objects. `describe` turns (seed, index) into its attributes, `render`
-turns attributes into noiseless levels at any size, `draw` adds the pixel noise. The attributes are the ground truth that
-photographs lack: which words name what, which pixels belong to which object, and how many bits no model can save.
+A scene is a sky, a ground and one to three shaded objects. `describe` turns (seed, index) into its
+attributes, `render` turns attributes into noiseless levels at any size, `draw` adds the pixel noise. The
+attributes are the ground truth that photographs lack: which words name what, which pixels belong to which
+object, and how many bits no model can save.
 """
 
 import math
@@ -15,26 +16,40 @@ import torch
 NOISE_SD = 3.0  # levels; the standard deviation of the pixel noise
 
 COLOURS = {
-    "red": (204, 46, 44), "orange": (236, 132, 36), "yellow": (236, 208, 62), "green": (50, 148, 68), "blue": (48, 92, 204),
-    "purple": (134, 62, 170), "pink": (236, 142, 180), "white": (232, 232, 228), "black": (40, 40, 44),
-}  # fmt: skip
+    "red": (204, 46, 44),
+    "orange": (236, 132, 36),
+    "yellow": (236, 208, 62),
+    "green": (50, 148, 68),
+    "blue": (48, 92, 204),
+    "purple": (134, 62, 170),
+    "pink": (236, 142, 180),
+    "white": (232, 232, 228),
+    "black": (40, 40, 44),
+}
 SHAPES = ("ball", "box", "cone", "ring", "star", "cylinder")
 SIZES = {"small": 0.17, "large": 0.27}  # radius as a share of the picture's side
 TEXTURES = ("plain", "striped")
 RELATIONS = ("left", "right", "above", "front")
 # sky: colour at the zenith and at the horizon
 SKIES = {
-    "clear": ((84, 142, 212), (188, 214, 236)), "cloudy": ((120, 130, 146), (198, 202, 208)),
-    "evening": ((92, 70, 134), (238, 156, 96)), "dark": ((24, 28, 58), (66, 76, 118)),
-}  # fmt: skip
+    "clear": ((84, 142, 212), (188, 214, 236)),
+    "cloudy": ((120, 130, 146), (198, 202, 208)),
+    "evening": ((92, 70, 134), (238, 156, 96)),
+    "dark": ((24, 28, 58), (66, 76, 118)),
+}
 GROUNDS = {
-    "grass": (88, 142, 62), "sand": (214, 184, 128), "snow": (218, 224, 232), "water": (46, 100, 142), "soil": (128, 92, 66),
-}  # fmt: skip
+    "grass": (88, 142, 62),
+    "sand": (214, 184, 128),
+    "snow": (218, 224, 232),
+    "water": (46, 100, 142),
+    "soil": (128, 92, 66),
+}
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """One object. Lengths are shares of the picture's side, `x` from the left and `y` from the top, both of the centre."""
+    """One object. Lengths are shares of the picture's side, `x` from the left and `y` from the top, both of
+    the centre."""
 
     shape: str
     colour: str
@@ -49,12 +64,15 @@ class SceneObject:
     @property
     def phrase(self):
         """The words of the caption that name this object, such as 'large striped red ball'."""
-        return " ".join(word for word in (self.size, self.texture, self.colour, self.shape) if word != "plain")
+        return " ".join(
+            word for word in (self.size, self.texture, self.colour, self.shape) if word != "plain"
+        )
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The attributes of a picture, objects from back to front; `light` is -1 for light from the left and 1 from the right."""
+    """The attributes of a picture, objects from back to front; `light` is -1 for light from the left and 1
+    from the right."""
 
     sky: str
     ground: str
@@ -71,24 +89,33 @@ class Scene:
         return next(i for i, thing in enumerate(self.objects) if not thing.relation)
 
     def recoloured(self, index, colour):
-        """The same scene with object `index` painted in `colour` (captions unchanged): the counterfactual that colour scores need."""
+        """The same scene with object `index` painted in `colour` (captions unchanged): the counterfactual
+        that colour scores need."""
         objects = list(self.objects)
         objects[index] = replace(objects[index], colour=colour)
         return replace(self, objects=tuple(objects))
 
 
 def describe(index, seed=0):
-    """The attributes of scene `index` of the series `seed`, a `Scene`; the same for ever and at every picture size."""
+    """The attributes of scene `index` of the series `seed`, a `Scene`; the same for ever and at every picture
+    size."""
     if index < 0 or seed < 0:
-        raise ValueError(f"scenes are numbered from 0: index is {index} and seed is {seed}, neither may be negative")
+        raise ValueError(
+            f"scenes are numbered from 0: index is {index} and seed is {seed}, neither may be negative"
+        )
     rng = np.random.default_rng((seed, index, 0))
     sky, ground = rng.choice(list(SKIES)), rng.choice(list(GROUNDS))
     horizon = rng.uniform(0.40, 0.58)
     colours = rng.permutation(list(COLOURS))
     first = _place(rng, str(colours[0]), "", horizon, None)
     relations = rng.permutation(RELATIONS)[: rng.choice(3, p=(0.6, 0.3, 0.1))]
-    others = [_place(rng, str(colours[1 + i]), str(relation), horizon, first) for i, relation in enumerate(relations)]
-    objects = sorted([first, *others], key=lambda o: (o.relation == "front", o.relation != "above", o.relation != ""))
+    others = [
+        _place(rng, str(colours[1 + i]), str(relation), horizon, first)
+        for i, relation in enumerate(relations)
+    ]
+    objects = sorted(
+        [first, *others], key=lambda o: (o.relation == "front", o.relation != "above", o.relation != "")
+    )
     return Scene(
         sky=str(sky),
         ground=str(ground),
@@ -117,7 +144,9 @@ def _place(rng, colour, relation, horizon, first):
         x, y = first.x + rng.choice((-1, 1)) * rng.uniform(0.05, 0.12), first.y + first.radius + 0.14 - radius
     angle = rng.uniform(-0.5, 0.5)
     texture = str(rng.choice(TEXTURES, p=(0.8, 0.2))) if size == "large" else "plain"
-    return SceneObject(shape, colour, size, texture, relation, float(x), float(y), float(radius), float(angle))
+    return SceneObject(
+        shape, colour, size, texture, relation, float(x), float(y), float(radius), float(angle)
+    )
 
 
 def _captions(rng, sky, ground, first, others):
@@ -125,7 +154,11 @@ def _captions(rng, sky, ground, first, others):
     parts = [f"a {o.phrase} {where[o.relation]}" for o in others]
     opening = (f"A {first.phrase}", f"There is a {first.phrase}", f"We see a {first.phrase}")[rng.integers(3)]
     objects = " and ".join([opening + (" with " if parts else "") + (parts[0] if parts else ""), *parts[1:]])
-    settings = (f"The sky is {sky} over the {ground}.", f"{'An' if sky == 'evening' else 'A'} {sky} sky above {ground}.", f"{ground.capitalize()} below, {sky} sky above.")
+    settings = (
+        f"The sky is {sky} over the {ground}.",
+        f"{'An' if sky == 'evening' else 'A'} {sky} sky above {ground}.",
+        f"{ground.capitalize()} below, {sky} sky above.",
+    )
     return objects + ".", settings[rng.integers(3)]
 
 
@@ -136,8 +169,8 @@ def _grid(size):
 
 
 def _coverage(distance, size):
-    """Anti-aliased coverage of a pixel from its signed distance to an outline (negative inside), in shares of the side: a ramp
-    of half a pixel, as crisp as edges get before they look like stairs."""
+    """Anti-aliased coverage of a pixel from its signed distance to an outline (negative inside), in shares of
+    the side: a ramp of half a pixel, as crisp as edges get before they look like stairs."""
     return np.clip(0.5 - 2 * distance * size, 0, 1)
 
 
@@ -183,7 +216,9 @@ def _backdrop(scene, x, y, size):
     disc = {"clear": (250, 240, 190), "evening": (250, 206, 120), "dark": (222, 224, 210)}.get(scene.sky)
     if disc:
         sun = np.hypot(x - (0.5 + 0.36 * scene.light), y - 0.13)
-        sky = _mix(sky, _rgb(disc), np.maximum(np.clip((0.06 - sun) * 32, 0, 1), 0.35 * np.exp(-((sun / 0.11) ** 2))))
+        sky = _mix(
+            sky, _rgb(disc), np.maximum(np.clip((0.06 - sun) * 32, 0, 1), 0.35 * np.exp(-((sun / 0.11) ** 2)))
+        )
     hills = _mix(_rgb(GROUNDS[scene.ground]) * 0.7, bottom, 0.5)
     picture = _mix(sky, hills, _coverage(ridge - y, size))
     depth = np.clip((y - scene.horizon) / (1 - scene.horizon), 0, 1)
@@ -219,14 +254,23 @@ def _shaded_shape(thing, light, x, y):
         glint = np.exp(-(((u - 0.35 * light) ** 2 + (v + 0.35) ** 2) / 0.05))
         outline, shade = radial - 1, 0.62 + 0.45 * np.clip(facing, 0, 1) + 0.35 * glint
     elif thing.shape == "box":
-        outline, shade = np.maximum(abs(u), abs(v)) - 0.88, 0.95 + 0.12 * slope - 0.2 * np.clip(-3 * (light * u + 0.4), 0, 1) + 0.08 * np.clip(-3 * (v + 0.5), 0, 1)
+        outline, shade = (
+            np.maximum(abs(u), abs(v)) - 0.88,
+            0.95
+            + 0.12 * slope
+            - 0.2 * np.clip(-3 * (light * u + 0.4), 0, 1)
+            + 0.08 * np.clip(-3 * (v + 0.5), 0, 1),
+        )
     elif thing.shape == "cone":
         half = 0.5 * (v + 1) * 0.92  # half width at this height
         profile = np.clip(u / np.maximum(half, 1e-3), -1, 1) * light
         outline, shade = np.maximum(0.9 * (abs(u) - half), v - 0.95), 0.82 + 0.30 * profile
     elif thing.shape == "ring":
         tube = (radial - 0.64) / 0.34
-        outline, shade = (abs(tube) - 1) * 0.34, 0.72 + 0.24 * np.sqrt(np.clip(1 - tube**2, 0, 1)) + 0.16 * slope
+        outline, shade = (
+            (abs(tube) - 1) * 0.34,
+            0.72 + 0.24 * np.sqrt(np.clip(1 - tube**2, 0, 1)) + 0.16 * slope,
+        )
     elif thing.shape == "star":
         turn = np.arctan2(u, -v) + 0.3 * thing.angle
         fold = abs((turn / (2 * math.pi / 5) + 0.5) % 1 - 0.5) * 2  # 0 at a tip, 1 between two tips
@@ -235,21 +279,27 @@ def _shaded_shape(thing, light, x, y):
         profile = np.clip(u / 0.62, -1, 1) * light
         body = np.maximum(abs(u) - 0.62, np.maximum(-(v + 0.78), v - 0.95))
         cap = (np.hypot(u / 0.62, (v + 0.78) / 0.2) - 1) * 0.2
-        outline, shade = np.minimum(body, cap), _mix(0.80 + 0.28 * profile, 1.08, np.clip(0.5 - 12 * cap, 0, 1))
+        outline, shade = (
+            np.minimum(body, cap),
+            _mix(0.80 + 0.28 * profile, 1.08, np.clip(0.5 - 12 * cap, 0, 1)),
+        )
     return outline * thing.radius, shade
 
 
 def draw(index, seed=0, size=64):
-    """Picture `index` of the series `seed`: uint8 (3, size, size), the clean picture plus Gaussian noise, rounded and clipped."""
+    """Picture `index` of the series `seed`: uint8 (3, size, size), the clean picture plus Gaussian noise,
+    rounded and clipped."""
     clean, _ = render(describe(index, seed), size)
     noise = np.random.default_rng((seed, index, size)).standard_normal(clean.shape, np.float32)
     return np.clip(np.rint(clean + NOISE_SD * noise), 0, 255).astype(np.uint8)
 
 
 def noise_entropy(clean):
-    """Entropy in bits of each variable of a noisy picture, given its clean level: the floor of any model's likelihood.
+    """Entropy in bits of each variable of a noisy picture, given its clean level: the floor of any model's
+    likelihood.
 
-    Exact for the rounded and clipped Gaussian; about log2(3 sqrt(2 pi e)) = 3.63 away from the ends of the scale.
+    Exact for the rounded and clipped Gaussian; about log2(3 sqrt(2 pi e)) = 3.63 away from the ends of the
+    scale.
 
     Args:
         clean: array of any shape, levels before noise.
@@ -259,7 +309,9 @@ def noise_entropy(clean):
     clean = torch.as_tensor(clean, dtype=torch.float64)
     edges = torch.cat([torch.tensor([-math.inf]), torch.arange(255) + 0.5, torch.tensor([math.inf])])
     entropies = []
-    for part in clean.flatten().split(1 << 15):  # each level takes 256 probabilities: many pictures at once would not fit
+    for part in clean.flatten().split(
+        1 << 15
+    ):  # each level takes 256 probabilities: many pictures at once would not fit
         p = torch.special.ndtr((edges - part[:, None]) / NOISE_SD).diff(dim=-1)
         entropies.append(-torch.special.xlogy(p, p).sum(-1) / math.log(2))
     return torch.cat(entropies).view(clean.shape).numpy()

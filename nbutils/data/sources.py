@@ -18,7 +18,8 @@ _VALID_FIRST = 10_000_000  # scenes from here on are held out, however many are 
 
 @dataclass(frozen=True)
 class CaptionedPictures:
-    """Pictures as uint8 (N, C, H, W) and, for each, its captions; `indices` number the scenes, or are None for photographs."""
+    """Pictures as uint8 (N, C, H, W) and, for each, its captions; `indices` number the scenes, or are None
+    for photographs."""
 
     images: torch.Tensor
     captions: tuple[tuple[str, ...], ...]
@@ -29,13 +30,15 @@ class CaptionedPictures:
 
     def __getitem__(self, chosen):
         """The pictures `chosen`, a slice."""
-        return CaptionedPictures(self.images[chosen], self.captions[chosen], self.indices[chosen] if self.indices else None)
+        return CaptionedPictures(
+            self.images[chosen], self.captions[chosen], self.indices[chosen] if self.indices else None
+        )
 
 
 @dataclass(frozen=True)
 class Splits:
-    """What to train on, what to hold out, the vocabulary of the training captions, a sentence that says what the data is, and a
-    short hash of its pixels and captions."""
+    """What to train on, what to hold out, the vocabulary of the training captions, a sentence that says what
+    the data is, and a short hash of its pixels and captions."""
 
     train: CaptionedPictures
     valid: CaptionedPictures
@@ -48,9 +51,10 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
     """Load captioned pictures.
 
     Args:
-        data: "scenes", or "photos" for the folder `photos64` or `coco` in the folder that the environment variable
-            NBUTILS_DATA names, or the path of a folder of photographs (see `photos.read_folder`); any of them may be a
-            prepared folder (see `prepared`), whose pixels stay on disk until they are used.
+        data: "scenes", or "photos" for the folder `photos64` or `coco` in the folder that the environment
+            variable NBUTILS_DATA names, or the path of a folder of photographs (see `photos.read_folder`);
+            any of them may be a prepared folder (see `prepared`), whose pixels stay on disk until they are
+            used.
         image_size: side of the square pictures, pixels.
         num_train, num_valid: how many pictures; of photographs at most as many as there are.
         seed: of the scenes; photographs are taken in the order of their names.
@@ -58,13 +62,22 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
         Splits.
     Raises:
         ValueError: an impossible number or an unknown name.
-        photos.PhotosError: a folder that cannot be used or holds out too few pictures, or a prepared one of another size.
+        photos.PhotosError: a folder that cannot be used or holds out too few pictures, or a prepared one of
+            another size.
     """
-    for name, value, least in (("image_size", image_size, 8), ("num_train", num_train, 1), ("num_valid", num_valid, 1), ("seed", seed, 0)):
+    for name, value, least in (
+        ("image_size", image_size, 8),
+        ("num_train", num_train, 1),
+        ("num_valid", num_valid, 1),
+        ("seed", seed, 0),
+    ):
         if value < least:
             raise ValueError(f"{name}: {value}; expected at least {least}")
     if data == "scenes":
-        train, valid = _draw(range(num_train), seed, image_size), _draw(range(_VALID_FIRST, _VALID_FIRST + num_valid), seed, image_size)
+        train, valid = (
+            _draw(range(num_train), seed, image_size),
+            _draw(range(_VALID_FIRST, _VALID_FIRST + num_valid), seed, image_size),
+        )
         where = f"Procedurally drawn scenes of series {seed}"
     else:
         folder = photos_folder(data)
@@ -73,19 +86,34 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
         where = f"Captioned photographs from the folder {folder.name}"
         if len(valid) < min(num_valid, LEAST_HELD_OUT):
             raise photos.PhotosError(f"{folder}: {len(valid)} pictures are held out; {FEW}")
-    vocabulary, content = Vocabulary.build(train.captions), fingerprint(train.images, train.captions, valid.images, valid.captions)
-    return Splits(train, valid, vocabulary, f"{where}: {len(train):,} to train on, {len(valid):,} held out, {image_size} x {image_size} pixels.", content)
+    vocabulary, content = (
+        Vocabulary.build(train.captions),
+        fingerprint(train.images, train.captions, valid.images, valid.captions),
+    )
+    return Splits(
+        train,
+        valid,
+        vocabulary,
+        f"{where}: {len(train):,} to train on, {len(valid):,} held out, {image_size} x {image_size} pixels.",
+        content,
+    )
 
 
 def photos_folder(data):
     """The folder of photographs that `data` names; see `load`."""
     if data != "photos":
         if not Path(data).is_dir():
-            raise ValueError(f"data: {data!r}; expected {' or '.join(SOURCES)}, or an existing folder of captioned photographs")
+            raise ValueError(
+                f"data: {data!r}; expected {' or '.join(SOURCES)}, or an existing folder of captioned "
+                "photographs"
+            )
         return Path(data)
     root = os.environ.get("NBUTILS_DATA")
     if not root:
-        raise ValueError("data: 'photos' needs the environment variable NBUTILS_DATA, the folder that holds photos64 or coco; or give a folder's path")
+        raise ValueError(
+            "data: 'photos' needs the environment variable NBUTILS_DATA, the folder that holds "
+            "photos64 or coco; or give a folder's path"
+        )
     for name in ("photos64", "coco"):
         if (Path(root) / name).is_dir():
             return Path(root) / name
@@ -108,13 +136,23 @@ def _read(folder, size, counts):
 
 
 def _map(folder, size, counts):
-    """The first pictures of each split of a prepared folder, mapped into memory and compared with their checksums."""
+    """The first pictures of each split of a prepared folder, mapped into memory and compared with their
+    checksums."""
     found = prepared.open_prepared(folder)
     if found.manifest["image_size"] != size:
         made, source = found.manifest["image_size"], found.manifest["source"]
-        again = f"`nbutils data prepare SOURCE --size {size} --out OTHER`, where SOURCE is {source} as it was before"
-        raise photos.PhotosError(f"{folder}: holds pictures of {made} x {made} pixels; image_size is {size}; choose {made}, or prepare them with {again}")
+        again = (
+            f"`nbutils data prepare SOURCE --size {size} --out OTHER`, where SOURCE is {source} as it was "
+            "before"
+        )
+        raise photos.PhotosError(
+            f"{folder}: holds pictures of {made} x {made} pixels; image_size is {size}; choose {made}, "
+            f"or prepare them with {again}"
+        )
     for split, count in counts.items():
         if changed := found.changed(split, count):
             raise photos.PhotosError(found.complaint(split, changed))
-        yield CaptionedPictures(torch.from_numpy(found.images[split][:count]), tuple(row.captions for row in found.rows[split][:count]))
+        yield CaptionedPictures(
+            torch.from_numpy(found.images[split][:count]),
+            tuple(row.captions for row in found.rows[split][:count]),
+        )

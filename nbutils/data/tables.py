@@ -1,4 +1,5 @@
-"""The captions of an own folder in one file, a table or JSON of any program: which columns and delimiter it has is told by its header.
+"""The captions of an own folder in one file, a table or JSON of any program: which columns and delimiter it
+has is told by its header.
 
 What is ambiguous, of a wrong type or leads out of the folder is refused by name.
 """
@@ -15,27 +16,41 @@ from .names import inside
 
 SPLITS = ("train", "valid")
 LEAST_HELD_OUT = 3  # pictures that a report takes its intervals over
-FEW = f"reports need {LEAST_HELD_OUT} pictures held out, and of an own folder every tenth is: {10 * LEAST_HELD_OUT + 1} pictures"
+FEW = (
+    f"reports need {LEAST_HELD_OUT} pictures held out, and of an own folder every tenth is: "
+    f"{10 * LEAST_HELD_OUT + 1} pictures"
+)
 _FILE = ("file", "file_name", "filename", "image", "image_name", "image_file", "image_path", "img", "path")
 _CAPTION = ("caption", "captions", "text", "comment", "description", "sentence")
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _KARPATHY = "Karpathy's splits"
-_KARPATHY_SPLITS = {"train": ("train", "restval"), "valid": ("val",)}  # "test" is for a last look, which nothing here takes
+_KARPATHY_SPLITS = {
+    "train": ("train", "restval"),
+    "valid": ("val",),
+}  # "test" is for a last look, which nothing here takes
 
 
 def every_tenth(where, captions):
     names = sorted(captions)
     if len(names) < 2:
-        raise PhotosError(f"{where}: {len(names)} captioned picture(s); at least 2 are needed, one to train on and one to hold out")
+        raise PhotosError(
+            f"{where}: {len(names)} captioned picture(s); at least 2 are needed, one to train on and "
+            "one to hold out"
+        )
     held_out = set(names[10::10] or names[-1:])
-    return {"train": {name: captions[name] for name in names if name not in held_out}, "valid": {name: captions[name] for name in names if name in held_out}}
+    return {
+        "train": {name: captions[name] for name in names if name not in held_out},
+        "valid": {name: captions[name] for name in names if name in held_out},
+    }
 
 
 def named(where, name):
     try:
         return inside(name)
     except Unusable as error:
-        raise PhotosError(f"{where}: refused, {error}; expected files of pictures in or below the folder") from None
+        raise PhotosError(
+            f"{where}: refused, {error}; expected files of pictures in or below the folder"
+        ) from None
 
 
 def text_of(source, name):
@@ -49,7 +64,11 @@ def decoded(where, content):
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        found = "UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else f"not UTF-8 (byte {error.start:,} is 0x{content[error.start]:02x})"
+        found = (
+            "UTF-16"
+            if content[:2] in (b"\xff\xfe", b"\xfe\xff")
+            else f"not UTF-8 (byte {error.start:,} is 0x{content[error.start]:02x})"
+        )
         raise PhotosError(f"{where}: the text is {found}; save it as UTF-8") from None
 
 
@@ -72,11 +91,17 @@ def parsed(where, text):
 def fields(where, value, kind_of_file, **expected):
     """The values of an object's fields, each of the type expected."""
     if not isinstance(value, dict):
-        raise PhotosError(f"{where}: not {kind_of_file}; expected an object with {' and '.join(expected)}, found {reprlib.repr(value)}")
+        raise PhotosError(
+            f"{where}: not {kind_of_file}; expected an object with {' and '.join(expected)}, found "
+            f"{reprlib.repr(value)}"
+        )
     for name, kind in expected.items():
         if not isinstance(value.get(name), kind) or isinstance(value[name], bool):
             kind = getattr(kind, "__name__", kind)
-            raise PhotosError(f"{where}: not {kind_of_file}; expected {name} of type {kind}, found {reprlib.repr(value.get(name))}")
+            raise PhotosError(
+                f"{where}: not {kind_of_file}; expected {name} of type {kind}, found "
+                f"{reprlib.repr(value.get(name))}"
+            )
     return [value[name] for name in expected]
 
 
@@ -103,16 +128,27 @@ def _gathered(rows, splits=(None,)):
 
 
 def _placed(source, where, parts):
-    """Captions by files as they lie in the source: where the captions say, or else all in one folder of it."""
+    """Captions by files as they lie in the source: where the captions say, or else all in one folder of
+    it."""
     parts = list(parts)
     files = {file for captions in parts for file in captions}
     if not any(source.size(file) is not None for file in files):
-        tails = ((name[:cut], name[cut + 1 :]) for name in source.names() for cut, sign in enumerate(name) if sign == "/")
+        tails = (
+            (name[:cut], name[cut + 1 :])
+            for name in source.names()
+            for cut, sign in enumerate(name)
+            if sign == "/"
+        )
         folders = sorted({folder for folder, tail in tails if tail in files})
         if len(folders) > 1:
-            raise PhotosError(f"{where}: names pictures that are in {folders[0]} as well as in {folders[1]}; expected them in one folder")
+            raise PhotosError(
+                f"{where}: names pictures that are in {folders[0]} as well as in {folders[1]}; "
+                "expected them in one folder"
+            )
         if folders:
-            parts = [{f"{folders[0]}/{file}": texts for file, texts in captions.items()} for captions in parts]
+            parts = [
+                {f"{folders[0]}/{file}": texts for file, texts in captions.items()} for captions in parts
+            ]
     return parts
 
 
@@ -126,41 +162,67 @@ def _columns(where, names):
     found = [[number for number, name in enumerate(plain) if name in known] for known in (_FILE, _CAPTION)]
     if [len(numbers) for numbers in found] != [1, 1]:
         known = f"file may be called {', '.join(_FILE[1:])}, and caption {', '.join(_CAPTION[1:])}"
-        raise PhotosError(f"{where}: columns are {reprlib.repr(names)}; expected file and caption once each ({known})")
+        raise PhotosError(
+            f"{where}: columns are {reprlib.repr(names)}; expected file and caption once each ({known})"
+        )
     return found[0][0], found[1][0]
 
 
 def _csv(source, name):
-    """Rows of a text with a header, whichever of four delimiters its columns are named with; yields how it was read first."""
+    """Rows of a text with a header, whichever of four delimiters its columns are named with; yields how it
+    was read first."""
     where, text = source.where(name), text_of(source, name)
     rows = None
     try:
-        headers = {delimiter: next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), []) for delimiter in _DELIMITERS}
+        headers = {
+            delimiter: next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+            for delimiter in _DELIMITERS
+        }
         delimiter = max(_DELIMITERS, key=lambda delimiter: len(headers[delimiter]))
         header = headers[delimiter]
         file, caption = _columns(where, header)
-        yield f"columns {header[file].strip()} and {header[caption].strip()}, separated by {_DELIMITERS[delimiter]}"
+        yield (
+            f"columns {header[file].strip()} and {header[caption].strip()}, separated by "
+            f"{_DELIMITERS[delimiter]}"
+        )
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         next(rows)
         for row in rows:
             place = f"{where}, line {rows.line_num}"
             if row and (len(row) != len(header) or not row[file].strip()):
-                advice = "a caption that holds commas in quotes" if delimiter == "," else f"separated by {_DELIMITERS[delimiter]}"
-                raise PhotosError(f"{place}: found {reprlib.repr(row)}; expected {len(header)} columns, {advice}")
+                advice = (
+                    "a caption that holds commas in quotes"
+                    if delimiter == ","
+                    else f"separated by {_DELIMITERS[delimiter]}"
+                )
+                raise PhotosError(
+                    f"{place}: found {reprlib.repr(row)}; expected {len(header)} columns, {advice}"
+                )
             if row:
-                yield None, place, row[file].strip(), [row[caption].strip() if delimiter == "|" else row[caption]]
+                yield (
+                    None,
+                    place,
+                    row[file].strip(),
+                    [row[caption].strip() if delimiter == "|" else row[caption]],
+                )
     except csv.Error as error:
-        raise PhotosError(f"{where}, line {rows.line_num if rows else 1}: not readable as CSV: {error}") from None
+        raise PhotosError(
+            f"{where}, line {rows.line_num if rows else 1}: not readable as CSV: {error}"
+        ) from None
 
 
 def _json_lines(source, name):
     """Rows of a text with a JSON object on each line; yields how it was read first."""
-    lines = [(number, line) for number, line in enumerate(text_of(source, name).split("\n"), 1) if line.strip()]
+    lines = [
+        (number, line) for number, line in enumerate(text_of(source, name).split("\n"), 1) if line.strip()
+    ]
     for number, line in lines:
         place = f"{source.where(name)}, line {number}"
         entry = parsed(place, line)
         if not isinstance(entry, dict):
-            raise PhotosError(f"{place}: found {reprlib.repr(entry)}; expected an object with a file and a caption")
+            raise PhotosError(
+                f"{place}: found {reprlib.repr(entry)}; expected an object with a file and a caption"
+            )
         names = list(entry)
         file, caption = (names[number] for number in _columns(place, names))
         if number == lines[0][0]:
@@ -169,7 +231,9 @@ def _json_lines(source, name):
             raise PhotosError(f"{place}: {file} is {reprlib.repr(entry[file])}; expected the name of a file")
         yield None, place, entry[file], _texts(place, file, entry[caption])
     if not lines:
-        raise PhotosError(f"{source.where(name)}: is empty; expected an object with a file and a caption on each line")
+        raise PhotosError(
+            f"{source.where(name)}: is empty; expected an object with a file and a caption on each line"
+        )
 
 
 def _json(source, name):
@@ -177,7 +241,10 @@ def _json(source, name):
     where = source.where(name)
     content = parsed(where, text_of(source, name))
     if not isinstance(content, dict):
-        raise PhotosError(f"{where}: expected an object from file name to caption or captions, found {type(content).__name__}")
+        raise PhotosError(
+            f"{where}: expected an object from file name to caption or captions, found "
+            f"{type(content).__name__}"
+        )
     images = content.get("images")
     if isinstance(images, list) and not all(isinstance(image, str) for image in images):
         yield _KARPATHY
@@ -187,7 +254,10 @@ def _json(source, name):
     seen = set()
     for file, value in content.items():
         if named(where, file) in seen:
-            raise PhotosError(f"{where}: the file {named(where, file)} is in it twice; expected every file once, with a list of captions")
+            raise PhotosError(
+                f"{where}: the file {named(where, file)} is in it twice; expected every file once, "
+                "with a list of captions"
+            )
         seen.add(named(where, file))
         yield None, where, file, _texts(where, file, value)
 
@@ -205,7 +275,10 @@ def _karpathy(where, images):
 def _texts(where, file, value):
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise PhotosError(f"{where}: {reprlib.repr(file)} has {reprlib.repr(value)}; expected a caption or a list of captions")
+        raise PhotosError(
+            f"{where}: {reprlib.repr(file)} has {reprlib.repr(value)}; expected a caption or a list of "
+            "captions"
+        )
     return texts
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from .engines import ENGINES
+from .fast.engines import ENGINES
 from .inpainter import Inpainter
 
 
@@ -11,10 +11,14 @@ def check_pictures(model, image, known, caption, caption_length):
     """Check what every sampler and likelihood takes.
 
     Raises:
-        ValueError: an argument of the wrong shape or type, a level that the model does not have, or a model in training mode.
+        ValueError: an argument of the wrong shape or type, a level that the model does not have, or a model
+            in training mode.
     """
     if getattr(model, "training", False):
-        raise ValueError("model: is in training mode, where its batch statistics would mix examples; call model.eval() first")
+        raise ValueError(
+            "model: is in training mode, where its batch statistics would mix examples; call "
+            "model.eval() first"
+        )
     if image.dim() != 4 or image.dtype != torch.int64:
         raise ValueError(f"image: {image.dtype} of shape {tuple(image.shape)}; expected int64 (B, C, H, W)")
     if image.numel() == 0:
@@ -24,15 +28,31 @@ def check_pictures(model, image, known, caption, caption_length):
         raise ValueError(f"image: {image.shape[1]} channels; the model was made for {config.channels}")
     levels = getattr(config, "levels", None)
     if image.min() < 0 or (levels and image.max() >= levels):
-        raise ValueError(f"image: levels from {int(image.min())} to {int(image.max())}; expected 0 to {levels - 1 if levels else 'levels - 1'}")
+        raise ValueError(
+            f"image: levels from {int(image.min())} to {int(image.max())}; expected 0 to "
+            f"{levels - 1 if levels else 'levels - 1'}"
+        )
     if known.shape != image.shape or known.dtype != torch.bool:
-        raise ValueError(f"known: {known.dtype} of shape {tuple(known.shape)}; expected bool {tuple(image.shape)}, True where observed")
+        raise ValueError(
+            f"known: {known.dtype} of shape {tuple(known.shape)}; expected bool {tuple(image.shape)}, "
+            "True where observed"
+        )
     if (caption is None) != (caption_length is None):
-        raise ValueError("caption and caption_length: one is given and the other is not; give both or neither")
-    if caption is not None and (caption.dim() != 2 or len(caption) != len(image) or caption_length.shape != (len(image),)):
-        raise ValueError(f"caption: shapes {tuple(caption.shape)} and {tuple(caption_length.shape)}; expected ({len(image)}, T) and ({len(image)},)")
+        raise ValueError(
+            "caption and caption_length: one is given and the other is not; give both or neither"
+        )
+    if caption is not None and (
+        caption.dim() != 2 or len(caption) != len(image) or caption_length.shape != (len(image),)
+    ):
+        raise ValueError(
+            f"caption: shapes {tuple(caption.shape)} and {tuple(caption_length.shape)}; expected "
+            f"({len(image)}, T) and ({len(image)},)"
+        )
     if caption is not None and (caption_length.min() < 0 or caption_length.max() > caption.shape[1]):
-        raise ValueError(f"caption_length: from {int(caption_length.min())} to {int(caption_length.max())}; expected 0 to {caption.shape[1]}, the width of caption")
+        raise ValueError(
+            f"caption_length: from {int(caption_length.min())} to {int(caption_length.max())}; "
+            f"expected 0 to {caption.shape[1]}, the width of caption"
+        )
 
 
 def check_engine(engine, model):
@@ -44,7 +64,10 @@ def check_engine(engine, model):
     if engine not in ENGINES:
         raise ValueError(f"engine: {engine!r}; expected one of {', '.join(ENGINES)}")
     if engine == "incremental" and not isinstance(model, Inpainter):
-        raise ValueError(f"engine: 'incremental' needs an Inpainter, whose layers it can look into; the model is a {type(model).__name__}")
+        raise ValueError(
+            "engine: 'incremental' needs an Inpainter, whose layers it can look into; the model is a "
+            f"{type(model).__name__}"
+        )
 
 
 def fixed_order(name, order, known):
@@ -65,15 +88,21 @@ def fixed_order(name, order, known):
         found = np.asarray(None)
     if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
         kind = f"{getattr(order, 'dtype', type(order).__name__)} of shape {found.shape}"
-        raise ValueError(f"{name}: {kind}; expected a name or the flat indices of the hole variables, whole numbers (D,)")
+        raise ValueError(
+            f"{name}: {kind}; expected a name or the flat indices of the hole variables, whole numbers (D,)"
+        )
     order = torch.from_numpy(found.astype(np.int64)).to(known.device)
     for example, hole in enumerate(~known.flatten(1)):
         if not torch.equal(order.sort().values, hole.nonzero()[:, 0]):
-            raise ValueError(f"{name}: {len(order)} indices that are not the {int(hole.sum())} hole variables of example {example}, each of them once")
+            raise ValueError(
+                f"{name}: {len(order)} indices that are not the {int(hole.sum())} hole variables of "
+                f"example {example}, each of them once"
+            )
     return order
 
 
 def to_rank(order, size):
-    """Position of each of `size` variables in an order of some of them; the others get `size`. (..., D) -> (..., size)."""
+    """Position of each of `size` variables in an order of some of them; the others get `size`. (..., D) ->
+    (..., size)."""
     rank = order.new_full((*order.shape[:-1], size), size)
     return rank.scatter_(-1, order, torch.arange(order.shape[-1], device=order.device).expand_as(order))

@@ -1,4 +1,5 @@
-"""Categorical distributions given by their logits: entropy, temperature, choice by entropy, sampling by inverse CDF."""
+"""Categorical distributions given by their logits: entropy, temperature, choice by entropy, sampling by
+inverse CDF."""
 
 import math
 
@@ -9,13 +10,15 @@ _AT_ONCE = 1 << 26  # and on another device, where only memory counts
 
 
 def in_parts(levels, *tensors):
-    """Tensors with a row for each of n distributions over so many levels, cut alike into parts that are worked on one by one."""
+    """Tensors with a row for each of n distributions over so many levels, cut alike into parts that are
+    worked on one by one."""
     numbers = _IN_CACHE if tensors[0].device.type == "cpu" else _AT_ONCE
     return zip(*(tensor.split(max(1, numbers // levels)) for tensor in tensors))
 
 
 def entropy(logits, temperature=1.0):
-    """Entropy in bits of p^(1/T) for each row of logits, (..., levels) -> (...); T > 0, and -inf logits are allowed."""
+    """Entropy in bits of p^(1/T) for each row of logits, (..., levels) -> (...); T > 0, and -inf logits are
+    allowed."""
     rows = logits.reshape(-1, logits.shape[-1])
     nats = rows.new_empty(len(rows))
     for part, out in in_parts(rows.shape[1], rows, nats):
@@ -44,7 +47,8 @@ def draw_levels(logits, temperature, uniform, unsound=None):
         logits: float (n, levels); -inf is allowed, though not for all levels of a row.
         temperature: T >= 0.
         uniform: float64 (n,), in [0, 1).
-        unsound: bool scalar tensor that is set where a row is no distribution, instead of raising: nothing waits then for the device.
+        unsound: bool scalar tensor that is set where a row is no distribution, instead of raising: nothing
+            waits then for the device.
     Returns:
         int64 (n,).
     Raises:

@@ -1,4 +1,5 @@
-"""The layers of the convnet: a first convolution over one-hot planes, the body, and the two ways to merge a caption."""
+"""The layers of the convnet: a first convolution over one-hot planes, the body, and the two ways to merge a
+caption."""
 
 import math
 
@@ -16,22 +17,29 @@ def padding(kernel_size, dilation=1):
 
 
 def smooth_functions(levels, count):
-    """Orthogonal cosines over the levels, (levels, count), with the energy of high frequencies falling off."""
+    """Orthogonal cosines over the levels, (levels, count), with the energy of high frequencies falling
+    off."""
     place = (torch.arange(levels) + 0.5) / levels
     frequency = torch.arange(1, count + 1)
     return torch.cos(math.pi * place[:, None] * frequency) / frequency.sqrt()
 
 
-_SCRATCH = 1 << 22  # numbers; larger scratch memory is returned to the system after every use, and getting it back costs more than the work
+_SCRATCH = (
+    1 << 22
+    # numbers; larger scratch memory is returned to the system after every use, and getting it back costs more
+    # than the work
+)
 
 
 class _LookUp(torch.autograd.Function):
-    """The sum over taps and channels of table rows. Written out because the backward pass of an embedding bag over every tap is
-    several times slower: here each pixel's gradients for all taps lie side by side and are added to the rows at once."""
+    """The sum over taps and channels of table rows. Written out because the backward pass of an embedding bag
+    over every tap is several times slower: here each pixel's gradients for all taps lie side by side and are
+    added to the rows at once."""
 
     @staticmethod
     def forward(ctx, rows, index, kernel_size):
-        """rows (taps, C * levels, width), index int64 (B, H, W, C) with C * levels where unknown -> (B, H, W, width)."""
+        """rows (taps, C * levels, width), index int64 (B, H, W, C) with C * levels where unknown -> (B, H, W,
+        width)."""
         ctx.save_for_backward(index)
         ctx.shape, ctx.kernel_size = rows.shape, kernel_size
         batch, height, width, channels = index.shape
@@ -52,7 +60,9 @@ class _LookUp(torch.autograd.Function):
         taps, length, channels_out = ctx.shape
         before, after = padding(ctx.kernel_size)
         padded = F.pad(gradient, (0, 0, after, before, after, before))
-        windows = padded.unfold(1, ctx.kernel_size, 1).unfold(2, ctx.kernel_size, 1)  # (B, H, W, width, k, k), a view, last tap first
+        windows = padded.unfold(1, ctx.kernel_size, 1).unfold(
+            2, ctx.kernel_size, 1
+        )  # (B, H, W, width, k, k), a view, last tap first
         rows = gradient.new_zeros(length + 1, taps * channels_out)
         pictures = max(1, _SCRATCH // windows[0].numel())
         for part, code in zip(windows.split(pictures), index.split(pictures)):
@@ -63,10 +73,11 @@ class _LookUp(torch.autograd.Function):
 
 
 class OneHotConv(nn.Module):
-    """A convolution over the one-hot planes of the known variables and over the mask, computed by table look-up.
+    """A convolution over the one-hot planes of the known variables and over the mask, computed by table
+    look-up.
 
-    Equal to `conv2d(cat([one_hot(image) * known, known]))`: of the C x levels planes only C are non-zero at a pixel, so the
-    output is a sum over taps and channels of rows of a table.
+    Equal to `conv2d(cat([one_hot(image) * known, known]))`: of the C x levels planes only C are non-zero at a
+    pixel, so the output is a sum over taps and channels of rows of a table.
 
     Args:
         ordered: start the rows as smooth functions of the level rather than independently for every level.
@@ -80,7 +91,9 @@ class OneHotConv(nn.Module):
         if ordered:
             functions = smooth_functions(levels, min(16, levels))
             functions = functions / functions.square().sum(1).mean().sqrt()
-            table = torch.einsum("vk,tckw->tcvw", functions, torch.randn(taps, channels, functions.shape[1], width))
+            table = torch.einsum(
+                "vk,tckw->tcvw", functions, torch.randn(taps, channels, functions.shape[1], width)
+            )
         else:
             table = torch.randn(taps, channels, levels, width)
         self.table = nn.Parameter(scale * table)  # (taps, C, levels, width)
@@ -92,11 +105,14 @@ class OneHotConv(nn.Module):
         _, channels, levels, _ = self.table.shape
         rows = (self.table + self.mask_weight).flatten(1, 2)
         first = torch.arange(channels, device=image.device)[:, None, None] * levels
-        index = torch.where(known, image + first, channels * levels).permute(0, 2, 3, 1).contiguous()  # (B, H, W, C)
+        index = (
+            torch.where(known, image + first, channels * levels).permute(0, 2, 3, 1).contiguous()
+        )  # (B, H, W, C)
         return (_LookUp.apply(rows, index, self.kernel_size) + self.bias).permute(0, 3, 1, 2)
 
     def as_convolution(self):
-        """Weight (width, C * levels + C, k, k) of the equal convolution over one-hot planes followed by the mask."""
+        """Weight (width, C * levels + C, k, k) of the equal convolution over one-hot planes followed by the
+        mask."""
         k = self.kernel_size
         planes = torch.cat([self.table.flatten(1, 2), self.mask_weight[:, :, 0]], 1)  # (taps, planes, width)
         return planes.permute(2, 1, 0).reshape(planes.shape[2], planes.shape[1], k, k)
@@ -109,7 +125,9 @@ class ConvLayer(nn.Module):
         super().__init__()
         before, after = padding(kernel_size, dilation)
         self.pad = None if before == after else (before, after, before, after)
-        self.conv = nn.Conv2d(inputs, width, kernel_size, dilation=dilation, padding=0 if self.pad else before, bias=False)
+        self.conv = nn.Conv2d(
+            inputs, width, kernel_size, dilation=dilation, padding=0 if self.pad else before, bias=False
+        )
         self.norm = BatchNorm2d(width)
 
     def forward(self, x):
@@ -117,7 +135,8 @@ class ConvLayer(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every pixel asks the words: scores x^T U z, softmax over words, the mixture of states added to the features."""
+    """Every pixel asks the words: scores x^T U z, softmax over words, the mixture of states added to the
+    features."""
 
     def __init__(self, width, state_size):
         super().__init__()
@@ -125,12 +144,14 @@ class Attention(nn.Module):
         self.value = nn.Linear(state_size, width, bias=False)
 
     def prepare(self, states, valid, summary):
-        """What every pixel needs of the caption: states (B, T, S), valid (B, T) -> keys and values (B, T, width), valid."""
+        """What every pixel needs of the caption: states (B, T, S), valid (B, T) -> keys and values (B, T,
+        width), valid."""
         return self.metric(states), self.value(states), valid
 
     @staticmethod
     def weights(pixels, keys, valid):
-        """pixels (B, N, width), keys (B, T, width), valid (B, T) -> (B, N, T), rows sum to one, or to zero without words."""
+        """pixels (B, N, width), keys (B, T, width), valid (B, T) -> (B, N, T), rows sum to one, or to zero
+        without words."""
         scores = pixels @ keys.transpose(1, 2) / math.sqrt(pixels.shape[2])
         scores = scores.float() if scores.dtype == torch.bfloat16 else scores
         scores = scores.masked_fill(~valid[:, None], torch.finfo(torch.float32).min)
@@ -143,7 +164,8 @@ class Attention(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """The caption's summary, projected to a few planes that are constant over the picture and stacked on the features."""
+    """The caption's summary, projected to a few planes that are constant over the picture and stacked on the
+    features."""
 
     def __init__(self, planes, state_size):
         super().__init__()

@@ -1,4 +1,5 @@
-"""Work happens where the model is: inputs go there, results come back to where the inputs were; and copies that nobody waits for."""
+"""Work happens where the model is: inputs go there, results come back to where the inputs were; and copies
+that nobody waits for."""
 
 
 def device_of(model, tensor):
@@ -13,7 +14,8 @@ def moved(device, *tensors):
 
 
 def on_device(tensor, device):
-    """A tensor, as a rule of the CPU, on `device`: a GPU takes it from pinned memory when its queue gets there."""
+    """A tensor, as a rule of the CPU, on `device`: a GPU takes it from pinned memory when its queue gets
+    there."""
     if tensor.device.type == "cpu" and device.type == "cuda":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=device.type != "cpu")

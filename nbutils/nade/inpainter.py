@@ -1,6 +1,7 @@
 """The model: a convnet that predicts every hidden variable of a picture from the known ones and a caption.
 
-Orderless NADE (Uria, Murray, Larochelle 2014) for pictures of categorical variables, after the blog posts of 2017.
+Orderless NADE (Uria, Murray, Larochelle 2014) for pictures of categorical variables, after the blog posts of
+2017.
 """
 
 from dataclasses import dataclass, fields
@@ -23,11 +24,12 @@ MERGERS = ("attention", "concat")
 class InpainterConfig:
     """Sizes and choices of an `Inpainter`; the defaults are those of the benchmark.
 
-    `layers` counts convolutions, the 1 x 1 output not among them. `merge_layers` are the layers, counted from 1, after which
-    the caption is merged; None is every second one, from the first. `vocabulary_size` counts padding and the unknown word; 0 makes a
-    model that reads no captions. `ordered` starts the input table and the output weights as smooth functions of the level,
-    where False starts every level on its own, as in 2017; both can represent the same functions. `readout` is the width of one more
-    1 x 1 layer before the output, 0 for none, as in 2017: with few filters the logits of 3 x 256 levels have a low rank.
+    `layers` counts convolutions, the 1 x 1 output not among them. `merge_layers` are the layers, counted from
+    1, after which the caption is merged; None is every second one, from the first. `vocabulary_size` counts
+    padding and the unknown word; 0 makes a model that reads no captions. `ordered` starts the input table and
+    the output weights as smooth functions of the level, where False starts every level on its own, as in
+    2017; both can represent the same functions. `readout` is the width of one more 1 x 1 layer before the
+    output, 0 for none, as in 2017: with few filters the logits of 3 x 256 levels have a low rank.
 
     Raises:
         ValueError: an impossible value, named.
@@ -54,7 +56,10 @@ class InpainterConfig:
 
     def __post_init__(self):
         for field in fields(self):
-            value, least = getattr(self, field.name), {"vocabulary_size": 0, "levels": 2, "readout": 0}.get(field.name, 1)
+            value, least = (
+                getattr(self, field.name),
+                {"vocabulary_size": 0, "levels": 2, "readout": 0}.get(field.name, 1),
+            )
             if field.type is int and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise ValueError(f"{field.name}: {value!r}; expected a whole number of at least {least}")
         for name, allowed in (("kind", KINDS), ("merger", MERGERS)):
@@ -64,11 +69,14 @@ class InpainterConfig:
             object.__setattr__(self, "merge_layers", tuple(range(1, self.layers + 1, 2)))
         object.__setattr__(self, "merge_layers", tuple(self.merge_layers))
         if any(not 1 <= layer <= self.layers for layer in self.merge_layers):
-            raise ValueError(f"merge_layers: {self.merge_layers}; layers are numbered from 1 to {self.layers}")
+            raise ValueError(
+                f"merge_layers: {self.merge_layers}; layers are numbered from 1 to {self.layers}"
+            )
 
     @property
     def dilations(self):
-        """Dilation of every layer. `dilated` doubles until the field of a pixel spans a hole of half the side, then begins again."""
+        """Dilation of every layer. `dilated` doubles until the field of a pixel spans a hole of half the
+        side, then begins again."""
         if not self.kind.startswith("dilated") or self.kernel_size == 1:
             return (1,) * self.layers
         cycle, reach = [], 0
@@ -84,7 +92,8 @@ class InpainterConfig:
 
 
 class Inpainter(nn.Module):
-    """Predicts a categorical distribution for every variable of a picture, given the known ones and a caption."""
+    """Predicts a categorical distribution for every variable of a picture, given the known ones and a
+    caption."""
 
     def __init__(self, config):
         super().__init__()
@@ -93,19 +102,38 @@ class Inpainter(nn.Module):
         self.first_norm = BatchNorm2d(c.width)
         self.mergers = nn.ModuleDict()
         if c.vocabulary_size:
-            self.reader = CaptionReader(c.vocabulary_size, c.embedding_size, c.reader_size, c.reader_kernel, c.bidirectional, c.reader_normalize)
+            self.reader = CaptionReader(
+                c.vocabulary_size,
+                c.embedding_size,
+                c.reader_size,
+                c.reader_kernel,
+                c.bidirectional,
+                c.reader_normalize,
+            )
             for layer in c.merge_layers:
-                self.mergers[str(layer)] = Attention(c.width, c.reader_size) if c.merger == "attention" else Concatenation(c.merger_planes, c.reader_size)
+                self.mergers[str(layer)] = (
+                    Attention(c.width, c.reader_size)
+                    if c.merger == "attention"
+                    else Concatenation(c.merger_planes, c.reader_size)
+                )
         extra = c.merger_planes if c.merger == "concat" else 0
         inputs = [c.width + (extra if str(layer) in self.mergers else 0) for layer in range(1, c.layers + 1)]
-        self.body = nn.ModuleList(ConvLayer(inputs[i], c.width, c.kernel_size, c.dilations[i + 1]) for i in range(c.layers - 1))
-        self.readout = nn.Sequential(nn.Linear(inputs[-1], c.readout), nn.ReLU()) if c.readout else nn.Identity()
+        self.body = nn.ModuleList(
+            ConvLayer(inputs[i], c.width, c.kernel_size, c.dilations[i + 1]) for i in range(c.layers - 1)
+        )
+        self.readout = (
+            nn.Sequential(nn.Linear(inputs[-1], c.readout), nn.ReLU()) if c.readout else nn.Identity()
+        )
         self.head = nn.Linear(c.readout or inputs[-1], c.channels * c.levels)
         nn.init.zeros_(self.head.bias)
         if c.ordered:
             functions = smooth_functions(c.levels, min(64, c.levels - 1))
-            mixed = torch.randn(c.channels, self.head.in_features, functions.shape[1]) @ functions.T  # (C, inputs, levels)
-            self.head.weight.data.copy_(0.5 * mixed.transpose(1, 2).flatten(0, 1) / self.head.in_features**0.5)
+            mixed = (
+                torch.randn(c.channels, self.head.in_features, functions.shape[1]) @ functions.T
+            )  # (C, inputs, levels)
+            self.head.weight.data.copy_(
+                0.5 * mixed.transpose(1, 2).flatten(0, 1) / self.head.in_features**0.5
+            )
 
     def forward(self, image, known, caption=None, caption_length=None, index=None):
         """Logits of every variable, or of chosen ones.
@@ -120,15 +148,20 @@ class Inpainter(nn.Module):
             logits: float32 (B, C, H, W, levels), or (n, levels) in the order of `index`.
         """
         x = self.features(image, known, caption, caption_length)
-        with torch.autocast(x.device.type, enabled=False):  # logits in full precision whatever the convnet runs in
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # logits in full precision whatever the convnet runs in
             x = x.to(self.head.weight.dtype)
             if index is not None:
                 return self.logits_at(x, index)
-            logits = self.head(self.readout(x.permute(0, 2, 3, 1))).unflatten(-1, (self.config.channels, self.config.levels))
+            logits = self.head(self.readout(x.permute(0, 2, 3, 1))).unflatten(
+                -1, (self.config.channels, self.config.levels)
+            )
             return logits.permute(0, 3, 1, 2, 4)
 
     def features(self, image, known, caption=None, caption_length=None, attention=None):
-        """The last hidden layer, (B, width, H, W); arguments as in `forward`. A dict `attention` is filled as `attention` says, pixels in one axis."""
+        """The last hidden layer, (B, width, H, W); arguments as in `forward`. A dict `attention` is filled as
+        `attention` says, pixels in one axis."""
         captions = self.read(caption, caption_length, len(image))
         x = skip = self._merge(1, torch.relu(self.first_norm(self.first(image, known))), captions, attention)
         for layer, conv in enumerate(self.body, start=2):
@@ -141,29 +174,38 @@ class Inpainter(nn.Module):
         return x
 
     def adds_skip(self, layer):
-        """Whether a layer adds the output of the layer two before: a residual block is layers 2 and 3, 4 and 5, ..."""
+        """Whether a layer adds the output of the layer two before: a residual block is layers 2 and 3, 4 and
+        5, ..."""
         return self.config.kind.endswith("residual") and layer % 2 == 1
 
     def read(self, caption, length, batch):
-        """What the mergers need of the captions, a dict from layer to what its merger has prepared; empty without mergers."""
+        """What the mergers need of the captions, a dict from layer to what its merger has prepared; empty
+        without mergers."""
         if not self.mergers:
             return {}
         if caption is None:
             device = self.head.weight.device
-            caption, length = torch.zeros(batch, 0, dtype=torch.long, device=device), torch.zeros(batch, dtype=torch.long, device=device)
+            caption, length = (
+                torch.zeros(batch, 0, dtype=torch.long, device=device),
+                torch.zeros(batch, dtype=torch.long, device=device),
+            )
         states, valid = self.reader(caption, length)
         summary = partial(self.reader.summary, states, length)
         return {int(layer): merger.prepare(states, valid, summary) for layer, merger in self.mergers.items()}
 
     @torch.no_grad()
     def attention(self, image, known, caption, caption_length):
-        """What every pixel attends to: dict from layer to float (B, H, W, T), over words; arguments as in `forward`.
+        """What every pixel attends to: dict from layer to float (B, H, W, T), over words; arguments as in
+        `forward`.
 
         Raises:
             ValueError: the model merges no captions, or not by attention.
         """
         if self.config.merger != "attention" or not self.mergers:
-            raise ValueError(f"model: merges no captions by attention (merger {self.config.merger!r}, {len(self.mergers)} merging layers)")
+            raise ValueError(
+                f"model: merges no captions by attention (merger {self.config.merger!r}, "
+                f"{len(self.mergers)} merging layers)"
+            )
         found = {}
         self.features(image, known, caption, caption_length, attention=found)
         return {layer: weights.unflatten(1, image.shape[2:]) for layer, weights in found.items()}
@@ -189,14 +231,21 @@ class Inpainter(nn.Module):
         """
         area = features.shape[2] * features.shape[3]
         channel = index // area % self.config.channels
-        # index_select rather than indexing: the gradient of the latter is added up in an order that changes from run to run
-        pixels, row = (index // (self.config.channels * area) * area + index % area).unique(return_inverse=True)
-        return self.logits_of(features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).index_select(0, pixels), row, channel)
+        # index_select rather than indexing: the gradient of the latter is added up in an order that changes
+        # from run to run
+        pixels, row = (index // (self.config.channels * area) * area + index % area).unique(
+            return_inverse=True
+        )
+        return self.logits_of(
+            features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).index_select(0, pixels), row, channel
+        )
 
     def logits_of(self, pixels, row, channel):
-        """Logits of one channel of each of n pixels: pixels (m, width), row int64 (n,) into them, channel int64 (n,) -> (n, levels).
+        """Logits of one channel of each of n pixels: pixels (m, width), row int64 (n,) into them, channel
+        int64 (n,) -> (n, levels).
 
-        `row` and `channel` may be on the CPU whatever the device of the pixels; then nothing waits for that device."""
+        `row` and `channel` may be on the CPU whatever the device of the pixels; then nothing waits for that
+        device."""
         pixels = self.readout(pixels)
         order = channel.argsort(stable=True)
         counts = torch.bincount(channel, minlength=self.config.channels).tolist()
@@ -206,10 +255,13 @@ class Inpainter(nn.Module):
 
     @torch.no_grad()
     def entropies_of(self, pixels, row, channel):
-        """Entropies in bits, (n,), of what `logits_of` gives for `row` and `channel` on the CPU: some at a time, so that no logits are kept."""
+        """Entropies in bits, (n,), of what `logits_of` gives for `row` and `channel` on the CPU: some at a
+        time, so that no logits are kept."""
         pixels = self.readout(pixels)
         bits, order = pixels.new_empty(len(row)), channel.argsort(stable=True)
-        for head, which in zip(self._heads(), order.split(torch.bincount(channel, minlength=self.config.channels).tolist())):
+        for head, which in zip(
+            self._heads(), order.split(torch.bincount(channel, minlength=self.config.channels).tolist())
+        ):
             found, rows = pixels.new_empty(len(which)), on_device(row[which], pixels.device)
             for part, out in in_parts(self.config.levels, rows, found):
                 out.copy_(entropy(nn.functional.linear(pixels.index_select(0, part), *head)))
@@ -223,7 +275,8 @@ class Inpainter(nn.Module):
 
 
 def predict(model, image, known, caption, caption_length, index):
-    """Logits (n, levels) of the variables `index` from an `Inpainter`, or from any callable that gives all logits."""
+    """Logits (n, levels) of the variables `index` from an `Inpainter`, or from any callable that gives all
+    logits."""
     if isinstance(model, Inpainter):
         return model(image, known, caption, caption_length, index=index)
     logits = model(image, known, caption, caption_length)

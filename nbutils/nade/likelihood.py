@@ -1,58 +1,132 @@
-"""How probable the model finds what was in the hole: exactly for an order of its variables, or estimated over all orders.
+"""How probable the model finds what was in the hole: exactly for an order of its variables, or estimated over
+all orders.
 
-Everything is teacher-forced: a variable is predicted from the true values of those that come before it. Inputs may be on any
-device; the work happens where the model is, and results come back to where the pictures were.
+Everything is teacher-forced: a variable is predicted from the true values of those that come before it.
+Inputs may be on any device; the work happens where the model is, and results come back to where the pictures
+were.
 """
 
 import math
 
 import torch
 
-from . import engines, masks
+from . import masks
 from .arguments import check_engine, check_pictures, fixed_order, to_rank
 from .categorical import most_certain
 from .devices import device_of, moved, on_device
+from .fast import engines
 from .inpainter import predict
 from .losses import cross_entropy
 
 ORDERINGS = ("orderless", "greedy", "antigreedy")
 
 
-def hole_nll(model, image, known, caption=None, caption_length=None, *, ordering, num_orders=1, engine="auto", generator=None):
-    """Negative log-likelihood of the hole, (B,) nats, the mean over orders, exact for each; see `conditional_nlls`."""
-    return hole_nll_per_order(model, image, known, caption, caption_length, ordering=ordering, num_orders=num_orders, engine=engine, generator=generator).mean(0)
+def hole_nll(
+    model,
+    image,
+    known,
+    caption=None,
+    caption_length=None,
+    *,
+    ordering,
+    num_orders=1,
+    engine="auto",
+    generator=None,
+):
+    """Negative log-likelihood of the hole, (B,) nats, the mean over orders, exact for each; see
+    `conditional_nlls`."""
+    return hole_nll_per_order(
+        model,
+        image,
+        known,
+        caption,
+        caption_length,
+        ordering=ordering,
+        num_orders=num_orders,
+        engine=engine,
+        generator=generator,
+    ).mean(0)
 
 
-def hole_nll_per_order(model, image, known, caption=None, caption_length=None, *, ordering, num_orders=1, engine="auto", generator=None):
+def hole_nll_per_order(
+    model,
+    image,
+    known,
+    caption=None,
+    caption_length=None,
+    *,
+    ordering,
+    num_orders=1,
+    engine="auto",
+    generator=None,
+):
     """Negative log-likelihood of the hole under each order, (num_orders, B) nats; see `conditional_nlls`."""
-    return conditional_nlls(model, image, known, caption, caption_length, ordering=ordering, num_orders=num_orders, engine=engine, generator=generator)[0].sum(-1)
+    return conditional_nlls(
+        model,
+        image,
+        known,
+        caption,
+        caption_length,
+        ordering=ordering,
+        num_orders=num_orders,
+        engine=engine,
+        generator=generator,
+    )[0].sum(-1)
 
 
-def ensemble_nll(model, image, known, caption=None, caption_length=None, *, num_orders, engine="auto", generator=None):
-    """Negative log-likelihood of the hole under the equal mixture of k random orders, (B,) nats: log k - logsumexp of the
-    joint log-likelihoods (Uria, Murray, Larochelle 2014, section 4.2). The same k orders serve every picture."""
-    nats = hole_nll_per_order(model, image, known, caption, caption_length, ordering="orderless", num_orders=num_orders, engine=engine, generator=generator)
+def ensemble_nll(
+    model, image, known, caption=None, caption_length=None, *, num_orders, engine="auto", generator=None
+):
+    """Negative log-likelihood of the hole under the equal mixture of k random orders, (B,) nats: log k -
+    logsumexp of the joint log-likelihoods (Uria, Murray, Larochelle 2014, section 4.2). The same k orders
+    serve every picture."""
+    nats = hole_nll_per_order(
+        model,
+        image,
+        known,
+        caption,
+        caption_length,
+        ordering="orderless",
+        num_orders=num_orders,
+        engine=engine,
+        generator=generator,
+    )
     return math.log(num_orders) - torch.logsumexp(-nats, 0)
 
 
 @torch.no_grad()
-def conditional_nlls(model, image, known, caption=None, caption_length=None, *, ordering, num_orders=1, engine="auto", generator=None, segments=None):
+def conditional_nlls(
+    model,
+    image,
+    known,
+    caption=None,
+    caption_length=None,
+    *,
+    ordering,
+    num_orders=1,
+    engine="auto",
+    generator=None,
+    segments=None,
+):
     """What every hole variable costs, given the true values of those before it.
 
-    Their sum is the negative log-likelihood of the hole. With a greedy order it is one of a joint distribution too, because
-    the order depends on nothing but what came before, and ties go to the lowest index.
+    Their sum is the negative log-likelihood of the hole. With a greedy order it is one of a joint
+    distribution too, because the order depends on nothing but what came before, and ties go to the lowest
+    index.
 
     Args:
         model: an `Inpainter` in evaluation mode, or any callable of its signature.
         image, known, caption, caption_length: as in `sampling.inpaint`.
-        ordering: "orderless", `num_orders` random orders of all variables of the picture, the same for every picture, each
-            restricted to the picture's hole; "greedy" or "antigreedy", the variable of lowest or highest predictive entropy
-            first; or the flat indices (into C * H * W) of the hole variables in the order wanted, the same for every picture.
+        ordering: "orderless", `num_orders` random orders of all variables of the picture, the same for every
+            picture, each restricted to the picture's hole; "greedy" or "antigreedy", the variable of lowest
+            or highest predictive entropy first; or the flat indices (into C * H * W) of the hole variables in
+            the order wanted, the same for every picture.
         num_orders: K, 1 except for "orderless".
         engine: as in `sampling.inpaint`.
         generator: torch.Generator of the CPU, for "orderless".
-        segments: into how many parts an order that is known beforehand is cut, which are then computed side by side, each from what
-            comes before it; 1 computes it from end to end, to the same result. None counts what is cheapest.
+        segments: into how many parts an order that is known beforehand is cut, which are then computed side
+            by side, each from what comes before it; 1 computes it from end to end, to the same result. None
+            counts what is cheapest.
     Returns:
         nats: float64 (K, B, C * H * W), 0 where known.
         rank: int64 (K, B, C * H * W), the position in the order, C * H * W where known.
@@ -62,19 +136,31 @@ def conditional_nlls(model, image, known, caption=None, caption_length=None, *, 
     check_pictures(model, image, known, caption, caption_length)
     check_engine(engine, model)
     if isinstance(ordering, str) and ordering not in ORDERINGS:
-        raise ValueError(f"ordering: {ordering!r}; expected one of {', '.join(ORDERINGS)}, or the flat indices of the hole variables")
+        raise ValueError(
+            f"ordering: {ordering!r}; expected one of {', '.join(ORDERINGS)}, or the flat indices of "
+            "the hole variables"
+        )
     if num_orders < 1 or (num_orders > 1 and not (isinstance(ordering, str) and ordering == "orderless")):
-        raise ValueError(f"num_orders: {num_orders}; expected 1, or more for the random orders of 'orderless'")
+        raise ValueError(
+            f"num_orders: {num_orders}; expected 1, or more for the random orders of 'orderless'"
+        )
     hole, size, places = ~known.flatten(1).cpu(), known[0].numel(), None
     if not isinstance(ordering, str):
         places = to_rank(fixed_order("ordering", ordering, known.cpu()), size)[None]
     elif ordering == "orderless":
-        places = torch.stack([to_rank(torch.randperm(size, generator=generator), size) for _ in range(num_orders)])
-    given, (image, caption, caption_length) = image.device, moved(device_of(model, image), image, caption, caption_length)
+        places = torch.stack(
+            [to_rank(torch.randperm(size, generator=generator), size) for _ in range(num_orders)]
+        )
+    given, (image, caption, caption_length) = (
+        image.device,
+        moved(device_of(model, image), image, caption, caption_length),
+    )
     if places is None:
         segments = 1
     elif segments is None:
-        segments = engines.num_segments(engine, model, (num_orders * len(image), *image.shape[1:]), int(hole.sum(1).max()))
+        segments = engines.num_segments(
+            engine, model, (num_orders * len(image), *image.shape[1:]), int(hole.sum(1).max())
+        )
     nats, rank = [], []
     rows = torch.arange(num_orders * len(image) * segments)  # flat into (num_orders, B, segments)
     for row in rows.split(engines.group_size(engine, model, (len(rows), *image.shape[1:]))):
@@ -83,7 +169,11 @@ def conditional_nlls(model, image, known, caption=None, caption_length=None, *, 
         words = (None, None) if caption is None else (caption[example], caption_length[example])
         group = _Group(model, image[example], hole[pair % len(image)], *words, engine)
         place = None if places is None else places[pair // len(image)]
-        found = group.by_entropy(1 if ordering == "greedy" else -1) if place is None else group.in_order(place, segment, segments)
+        found = (
+            group.by_entropy(1 if ordering == "greedy" else -1)
+            if place is None
+            else group.in_order(place, segment, segments)
+        )
         for parts, part in zip((nats, rank), found):
             parts.append(part)
     shape = (num_orders, len(image), segments, size)
@@ -97,19 +187,25 @@ class _Group:
     def __init__(self, model, image, hole, caption, caption_length, engine):
         self.truth, self.hole = image.flatten(1), hole  # (B, V)
         self.engine = engines.build(engine, model, image.shape, hole, caption, caption_length, image.device)
-        self.unknown, self.nats = hole.clone(), torch.zeros(hole.shape, dtype=torch.float64, device=image.device)
+        self.unknown, self.nats = (
+            hole.clone(),
+            torch.zeros(hole.shape, dtype=torch.float64, device=image.device),
+        )
 
     def _score(self, chosen, logits):
         """Note what the variables `chosen` cost, and show their values."""
         row = on_device(chosen, logits.device)
-        self.nats.view(-1).index_copy_(0, row, cross_entropy(logits, self.truth.flatten().index_select(0, row)).double())
+        self.nats.view(-1).index_copy_(
+            0, row, cross_entropy(logits, self.truth.flatten().index_select(0, row)).double()
+        )
         self.unknown.view(-1)[chosen] = False
 
     def in_order(self, place, segment, segments):
         """Each row scores one part of its order, given all before that.
 
         Args:
-            place: int64 (B, V), position of every variable of the picture in an order; that of those outside the hole is ignored.
+            place: int64 (B, V), position of every variable of the picture in an order; that of those outside
+                the hole is ignored.
             segment: int64 (B,), which of the `segments` parts.
         """
         size, count = place.shape[1], self.hole.sum(1)
@@ -117,7 +213,9 @@ class _Group:
         first, last = count * segment // segments, count * (segment + 1) // segments
         self.unknown &= rank >= first[:, None]
         own = torch.where(self.unknown & (rank < last[:, None]), rank - first[:, None], size)
-        for chosen in engines.by_turn(engines.turns(self.engine, own, last - first, torch.zeros_like(self.hole))):
+        for chosen in engines.by_turn(
+            engines.turns(self.engine, own, last - first, torch.zeros_like(self.hole))
+        ):
             wanted = torch.zeros_like(self.hole)
             wanted.view(-1)[chosen] = True
             self._score(chosen, self.engine.predict(self.truth, self.unknown, wanted)[1])
@@ -139,7 +237,8 @@ class _Group:
 
 @torch.no_grad()
 def estimate_nll(model, image, known, caption=None, caption_length=None, *, num_masks, generator):
-    """Unbiased estimate of the negative log-likelihood of the hole, averaged over all orderings of its D variables.
+    """Unbiased estimate of the negative log-likelihood of the hole, averaged over all orderings of its D
+    variables.
 
     Each mask shows a random set of d hole variables and scores the others with weight D / (D - d)
     (Uria, Murray, Larochelle 2014, equation 9), in one evaluation where an exact ordering needs D.
@@ -158,16 +257,23 @@ def estimate_nll(model, image, known, caption=None, caption_length=None, *, num_
     check_pictures(model, image, known, caption, caption_length)
     if num_masks < 2:
         raise ValueError(f"num_masks: {num_masks}; a standard error needs at least 2")
-    given, (image, known, caption, caption_length) = image.device, moved(device_of(model, image), image, known, caption, caption_length)
+    given, (image, known, caption, caption_length) = (
+        image.device,
+        moved(device_of(model, image), image, known, caption, caption_length),
+    )
     hole = ~known
     sizes = hole.flatten(1).sum(1)
     estimates = []
     for _ in range(num_masks):
         shown = masks.orderless(image.shape, hole=hole.cpu(), generator=generator).to(image.device)
         index = (~shown).flatten().nonzero()[:, 0]
-        nats = cross_entropy(predict(model, image, shown, caption, caption_length, index), image.flatten()[index])
+        nats = cross_entropy(
+            predict(model, image, shown, caption, caption_length, index), image.flatten()[index]
+        )
         example = index // image[0].numel()
-        total = torch.zeros(len(image), dtype=torch.float64, device=image.device).index_add_(0, example, nats.double())
+        total = torch.zeros(len(image), dtype=torch.float64, device=image.device).index_add_(
+            0, example, nats.double()
+        )
         estimates.append(total * sizes / (~shown).flatten(1).sum(1))
     estimates = torch.stack(estimates)
     return estimates.mean(0).to(given), (estimates.std(0) / num_masks**0.5).to(given)

@@ -1,4 +1,5 @@
-"""What a prediction costs: cross-entropy and the earth mover's distance, per variable, and their weighting over a mask."""
+"""What a prediction costs: cross-entropy and the earth mover's distance, per variable, and their weighting
+over a mask."""
 
 import torch
 from torch.nn import functional as F
@@ -21,9 +22,10 @@ def cross_entropy(logits, target):
 def emd(logits, target, power=1):
     """Discrete earth mover's distance between the predicted distribution and the point mass at `target`.
 
-    The sum over levels of |F - S|^power, with F the predicted cumulative distribution and S the step at the target.
-    power 1 is the expected absolute error, linear in the probabilities: its optimum is a point mass at the conditional median.
-    power 2 is the discrete ranked probability score (Epstein 1969), strictly proper: its optimum is the true distribution.
+    The sum over levels of |F - S|^power, with F the predicted cumulative distribution and S the step at the
+    target. power 1 is the expected absolute error, linear in the probabilities: its optimum is a point mass
+    at the conditional median. power 2 is the discrete ranked probability score (Epstein 1969), strictly
+    proper: its optimum is the true distribution.
 
     Args:
         logits: float (..., levels).
@@ -52,11 +54,12 @@ LOSSES = {
 def weights(known, hole, weighting, optimize_given=False):
     """The weight of every variable's loss in the objective of a batch.
 
-    `ordering_weighted`: D / (D - d) for each of the D - d unknown variables of an example, averaged over the batch; the sum of
-    losses so weighted estimates without bias the mean over orderings of the negative log-likelihood of the hole
-    (Uria, Murray, Larochelle 2014, equation 9). `mean_unknown`: one over the number of unknown variables of the whole
-    batch, as the published code did. `optimize_given` also scores the known variables of the hole, which a mask with
-    room for copying makes easy: with weight 1 per example, or as members of the common mean.
+    `ordering_weighted`: D / (D - d) for each of the D - d unknown variables of an example, averaged over the
+    batch; the sum of losses so weighted estimates without bias the mean over orderings of the negative
+    log-likelihood of the hole (Uria, Murray, Larochelle 2014, equation 9). `mean_unknown`: one over the
+    number of unknown variables of the whole batch, as the published code did. `optimize_given` also scores
+    the known variables of the hole, which a mask with room for copying makes easy: with weight 1 per example,
+    or as members of the common mean.
 
     Args:
         known, hole: bool (B, C, H, W).
@@ -70,7 +73,10 @@ def weights(known, hole, weighting, optimize_given=False):
     unknown = hole & ~known
     num_unknown = unknown.flatten(1).sum(1)
     if (num_unknown == 0).any():
-        raise ValueError(f"known: example {int((num_unknown == 0).nonzero()[0])} hides nothing, so there is nothing to predict")
+        raise ValueError(
+            f"known: example {int((num_unknown == 0).nonzero()[0])} hides nothing, so there is nothing "
+            "to predict"
+        )
     if weighting == "mean_unknown":
         scored = hole if optimize_given else unknown
         return scored.float() / scored.sum()

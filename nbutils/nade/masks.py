@@ -1,18 +1,20 @@
-"""Random masks: which variables of a picture the model may see. `known` is True where a variable is observed."""
+"""Random masks: which variables of a picture the model may see. `known` is True where a variable is
+observed."""
 
 import torch
 from torch.nn import functional as F
 
 
 def orderless(shape, *, hole=None, generator):
-    """A uniformly random number of known variables at uniformly random positions (Uria, Murray, Larochelle 2014, section 4.1).
+    """A uniformly random number of known variables at uniformly random positions (Uria, Murray, Larochelle
+    2014, section 4.1).
 
     This is the state of an ancestral process with a random ordering, stopped at a random time.
 
     Args:
         shape: (B, C, H, W).
-        hole: bool (B, C, H, W), True where variables are to be filled in; the D variables of the ordering are those of the hole
-            and everything outside is known. None: the whole picture.
+        hole: bool (B, C, H, W), True where variables are to be filled in; the D variables of the ordering are
+            those of the hole and everything outside is known. None: the whole picture.
         generator: torch.Generator of the CPU.
     Returns:
         known: bool (B, C, H, W), with d known variables in each example's hole, d uniform in 0..D-1.
@@ -23,9 +25,14 @@ def orderless(shape, *, hole=None, generator):
     inside = hole.flatten(1)
     sizes = inside.sum(1)  # D
     if (sizes == 0).any():
-        raise ValueError(f"hole: example {int((sizes == 0).nonzero()[0])} has no variable to hide; every hole needs at least one")
+        raise ValueError(
+            f"hole: example {int((sizes == 0).nonzero()[0])} has no variable to hide; every hole needs "
+            "at least one"
+        )
     place = torch.rand(inside.shape, generator=generator).masked_fill_(~inside, 2.0)
-    rank = torch.empty_like(inside, dtype=torch.long).scatter_(1, place.argsort(1), torch.arange(inside.shape[1]).expand_as(inside))
+    rank = torch.empty_like(inside, dtype=torch.long).scatter_(
+        1, place.argsort(1), torch.arange(inside.shape[1]).expand_as(inside)
+    )
     num_known = (torch.rand(len(inside), generator=generator, dtype=torch.float64) * sizes).long()
     return ((rank < num_known[:, None]) | ~inside).reshape(shape)
 
@@ -44,7 +51,9 @@ def square(shape, *, size=32, central=False, generator=None):
     if central:
         top, left = (torch.full((batch,), (side - size) // 2) for side in (height, width))
     else:
-        top, left = (torch.randint(0, side - size + 1, (batch,), generator=generator) for side in (height, width))
+        top, left = (
+            torch.randint(0, side - size + 1, (batch,), generator=generator) for side in (height, width)
+        )
     rows, columns = torch.arange(height), torch.arange(width)
     hidden_rows = (rows >= top[:, None]) & (rows < top[:, None] + size)  # (B, H)
     hidden_columns = (columns >= left[:, None]) & (columns < left[:, None] + size)  # (B, W)
@@ -55,9 +64,10 @@ def square(shape, *, size=32, central=False, generator=None):
 def contiguish(shape, *, radius=8, generator):
     """Hidden neighbourhoods: a variable is known where no variable within `radius` was struck.
 
-    p ~ U(0, 1) per example; with a = (2 radius + 1)^2 each variable is struck with probability 1 - p^(1/a), so that it is
-    known with probability p. The field of strikes is wider than the picture by `radius`, so that borders are like the middle.
-    The published code drew p once for all examples; here each has its own. A mask that hides nothing is drawn again.
+    p ~ U(0, 1) per example; with a = (2 radius + 1)^2 each variable is struck with probability 1 - p^(1/a),
+    so that it is known with probability p. The field of strikes is wider than the picture by `radius`, so
+    that borders are like the middle. The published code drew p once for all examples; here each has its own.
+    A mask that hides nothing is drawn again.
 
     Returns:
         known: bool (B, C, H, W); channels are independent given p.
@@ -69,10 +79,14 @@ def contiguish(shape, *, radius=8, generator):
     batch, channels, height, width = shape
     side = 2 * radius + 1
     p = torch.rand(batch, 1, 1, 1, generator=generator, dtype=torch.float64)
-    noise = torch.rand(batch, channels, height + 2 * radius, width + 2 * radius, generator=generator, dtype=torch.float64)
+    noise = torch.rand(
+        batch, channels, height + 2 * radius, width + 2 * radius, generator=generator, dtype=torch.float64
+    )
     struck = (noise >= p ** (1 / side**2)).float()
     known = F.max_pool2d(struck, side, stride=1) == 0
     empty = known.flatten(1).all(1)
     if empty.any():
-        known[empty] = contiguish((int(empty.sum()), channels, height, width), radius=radius, generator=generator)
+        known[empty] = contiguish(
+            (int(empty.sum()), channels, height, width), radius=radius, generator=generator
+        )
     return known

@@ -1,4 +1,5 @@
-"""Batch normalisation whose statistics are those of the whole batch, also where several processes each hold a part of it."""
+"""Batch normalisation whose statistics are those of the whole batch, also where several processes each hold a
+part of it."""
 
 import torch
 from torch import distributed, nn
@@ -19,7 +20,8 @@ class _Sum(torch.autograd.Function):
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """torch's, and with several processes equal to it on their parts put together (Ioffe and Szegedy 2015, algorithm 1).
+    """torch's, and with several processes equal to it on their parts put together (Ioffe and Szegedy 2015,
+    algorithm 1).
 
     torch's own SyncBatchNorm does that on accelerators alone. Every process holds a part of the same size.
     """

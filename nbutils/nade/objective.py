@@ -1,4 +1,5 @@
-"""What an Orderless NADE is trained on: captioned pictures, a random mask, and the loss of what the mask hides."""
+"""What an Orderless NADE is trained on: captioned pictures, a random mask, and the loss of what the mask
+hides."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +15,8 @@ MASKS = ("orderless_in_square", "orderless", "square", "contiguish")
 
 @dataclass(frozen=True)
 class EncodedPictures:
-    """Pictures and captions as the model takes them: images uint8 (N, C, H, W), captions int64 (N, T), lengths int64 (N,)."""
+    """Pictures and captions as the model takes them: images uint8 (N, C, H, W), captions int64 (N, T),
+    lengths int64 (N,)."""
 
     images: torch.Tensor
     captions: torch.Tensor
@@ -33,9 +35,11 @@ def hide(kind, shape, *, hole_size, central=False, generator):
     """Draw a training mask.
 
     Args:
-        kind: "orderless", "square" and "contiguish" as in `masks`, over the whole picture; "orderless_in_square": everything
-            outside a square is known and a random part of the square, as in the conditionals that filling a square hole asks for.
-        hole_size: side of the square, pixels; contiguish windows have a quarter of it as radius, as 8 is of 32.
+        kind: "orderless", "square" and "contiguish" as in `masks`, over the whole picture;
+            "orderless_in_square": everything outside a square is known and a random part of the square, as in
+            the conditionals that filling a square hole asks for.
+        hole_size: side of the square, pixels; contiguish windows have a quarter of it as radius, as 8 is of
+            32.
     Returns:
         known, hole: bool (B, C, H, W); the hole holds the D variables of the orderings.
     """
@@ -51,7 +55,8 @@ def hide(kind, shape, *, hole_size, central=False, generator):
 
 
 def choose(weight, most, generator):
-    """The variables with a weight, at most `most` of every example, chosen at random and weighted up for those left out.
+    """The variables with a weight, at most `most` of every example, chosen at random and weighted up for
+    those left out.
 
     Args:
         weight: float (B, C, H, W), zero where nothing is scored.
@@ -63,7 +68,9 @@ def choose(weight, most, generator):
     flat = weight.flatten(1)
     if most is not None:
         place = torch.rand(flat.shape, generator=generator).masked_fill_(flat == 0, 2.0)
-        chosen = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, place.topk(min(most, flat.shape[1]), largest=False).indices, True)
+        chosen = torch.zeros_like(flat, dtype=torch.bool).scatter_(
+            1, place.topk(min(most, flat.shape[1]), largest=False).indices, True
+        )
         count = (flat > 0).sum(1, keepdim=True)
         flat = flat * chosen * (count / count.clamp(max=most))
     index = flat.flatten().nonzero()[:, 0]
@@ -82,9 +89,11 @@ class InpaintingTask:
         weighting: one of `losses.WEIGHTINGS`.
         optimize_given: also score known variables.
         caption_dropout: share of training examples whose caption is withheld.
-        augment: called with image, caption, caption_length and a generator for every training batch, gives the three back changed; None for none.
-        scored_variables: at most so many variables of an example are scored in a training step, chosen at random, with weights that
-            keep the objective unbiased; None for all. The 256-way output costs more than the convnet where many are scored.
+        augment: called with image, caption, caption_length and a generator for every training batch, gives
+            the three back changed; None for none.
+        scored_variables: at most so many variables of an example are scored in a training step, chosen at
+            random, with weights that keep the objective unbiased; None for all. The 256-way output costs more
+            than the convnet where many are scored.
         validation_masks: masks per held-out picture in a validation, the same at every one.
     Raises:
         ValueError: an impossible value, named.
@@ -108,16 +117,25 @@ class InpaintingTask:
                 raise ValueError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
         side = min(self.pictures.images.shape[2:])
         if not 1 <= self.hole_size <= side:
-            raise ValueError(f"hole_size: a hole of {self.hole_size} x {self.hole_size} does not fit into pictures of {side} x {side}")
+            raise ValueError(
+                f"hole_size: a hole of {self.hole_size} x {self.hole_size} does not fit into pictures "
+                f"of {side} x {side}"
+            )
         if self.scored_variables is not None and self.scored_variables < 1:
-            raise ValueError(f"scored_variables: {self.scored_variables}; expected at least 1, or None for all")
+            raise ValueError(
+                f"scored_variables: {self.scored_variables}; expected at least 1, or None for all"
+            )
         if not 0 <= self.caption_dropout <= 1:
             raise ValueError(f"caption_dropout: {self.caption_dropout}; expected a share between 0 and 1")
 
     @property
     def choices(self):
         """What the task is apart from its pictures, as a dict that JSON can hold."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("pictures", "held_out", "augment")}
+        plain = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in ("pictures", "held_out", "augment")
+        }
         return plain | {"augment": self.augment is not None}
 
     def batch(self, size, generator):
@@ -128,7 +146,9 @@ class InpaintingTask:
             index: int64 (n,), flat indices of the scored variables.
             weight: float32 (n,), what the loss of each counts for.
         """
-        image, caption, length = self.pictures.take(torch.randint(len(self.pictures), (size,), generator=generator))
+        image, caption, length = self.pictures.take(
+            torch.randint(len(self.pictures), (size,), generator=generator)
+        )
         if self.augment is not None:
             image, caption, length = self.augment(image, caption, length, generator)
         withheld = torch.rand(size, generator=generator) < self.caption_dropout
@@ -141,11 +161,16 @@ class InpaintingTask:
 
     @staticmethod
     def part(batch, number, parts):
-        """The `number`-th of `parts` equal parts of a batch from `batch`; the losses of all parts add up to the loss of the whole."""
+        """The `number`-th of `parts` equal parts of a batch from `batch`; the losses of all parts add up to
+        the loss of the whole."""
         *pictures, index, weight = batch
         rows = len(pictures[0]) // parts
         whose = index // pictures[0][0].numel() // rows
-        return *(tensor[number * rows : (number + 1) * rows] for tensor in pictures), index[whose == number] - number * rows * pictures[0][0].numel(), weight[whose == number]
+        return (
+            *(tensor[number * rows : (number + 1) * rows] for tensor in pictures),
+            index[whose == number] - number * rows * pictures[0][0].numel(),
+            weight[whose == number],
+        )
 
     def loss_of(self, model, batch):
         """The objective per hole variable, a scalar: nats for cross-entropy, levels for EMD."""
@@ -158,8 +183,10 @@ class InpaintingTask:
         """Scores on the held-out pictures under fixed masks.
 
         Returns:
-            dict: `loss`, the ordering-weighted objective per hole variable; `bits`, its cross-entropy in bits per hole variable
-            whatever the training loss; `bits_known`, the cross-entropy of the known variables of the hole, NaN where there are none.
+            dict: `loss`, the ordering-weighted objective per hole variable; `bits`, its cross-entropy in bits
+                per hole variable
+            whatever the training loss; `bits_known`, the cross-entropy of the known variables of the hole,
+                NaN where there are none.
         """
         generator = torch.Generator().manual_seed(20170402)
         device = next(model.parameters()).device
@@ -168,14 +195,23 @@ class InpaintingTask:
             for indices in torch.arange(len(self.held_out)).split(64):
                 image, caption, length = self.held_out.take(indices)
                 known, hole = hide(self.mask, image.shape, hole_size=self.hole_size, generator=generator)
-                image, caption, length, known, hole = (x.to(device) for x in (image, caption, length, known, hole))
+                image, caption, length, known, hole = (
+                    x.to(device) for x in (image, caption, length, known, hole)
+                )
                 index = hole.flatten().nonzero()[:, 0]
                 logits, target = model(image, known, caption, length, index=index), image.flatten()[index]
                 nats = cross_entropy(logits, target) / math.log(2)
                 seen = known.flatten()[index]
                 weight = weights(known, hole, "ordering_weighted").flatten()[index] / hole[0].sum()
-                own = nats * math.log(2) if self.loss == "cross_entropy" else LOSSES[self.loss](logits, target)
-                scores = [len(image) * (weight * own).sum(), len(image) * (weight * nats).sum(), (nats * seen).sum(), seen.sum()]
+                own = (
+                    nats * math.log(2) if self.loss == "cross_entropy" else LOSSES[self.loss](logits, target)
+                )
+                scores = [
+                    len(image) * (weight * own).sum(),
+                    len(image) * (weight * nats).sum(),
+                    (nats * seen).sum(),
+                    seen.sum(),
+                ]
                 sums += torch.stack(scores).double().cpu()
         loss, bits, known_bits, num_known = sums.tolist()
         count = self.validation_masks * len(self.held_out)

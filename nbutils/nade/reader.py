@@ -1,4 +1,5 @@
-"""The caption reader: a quasi-recurrent network over word embeddings (Bradbury, Merity, Xiong, Socher 2016)."""
+"""The caption reader: a quasi-recurrent network over word embeddings (Bradbury, Merity, Xiong, Socher
+2016)."""
 
 import torch
 from torch import nn
@@ -25,14 +26,17 @@ class QuasiRecurrentLayer(nn.Module):
         gates = self.gates(F.pad(words.transpose(1, 2), (self.kernel - 1, 0))).transpose(1, 2)
         candidate, forget, output = gates.chunk(3, -1)
         if self.normalize:
-            candidate, forget, output = (norm(x) for norm, x in zip(self.normalize, (candidate, forget, output)))
+            candidate, forget, output = (
+                norm(x) for norm, x in zip(self.normalize, (candidate, forget, output))
+            )
         keep = valid[..., None].to(words.dtype)
         forget = torch.sigmoid(forget)
         return torch.sigmoid(output) * pool(forget * keep, (1 - forget) * torch.tanh(candidate) * keep)
 
 
 def pool(carried, new):
-    """The recurrence c_t = carried_t c_{t-1} + new_t from c_{-1} = 0 for all t at once, in log2(T) passes that each double the span.
+    """The recurrence c_t = carried_t c_{t-1} + new_t from c_{-1} = 0 for all t at once, in log2(T) passes
+    that each double the span.
 
     Args:
         carried, new: float (B, T, size).
@@ -60,10 +64,15 @@ class CaptionReader(nn.Module):
     def __init__(self, vocabulary_size, embedding_size, size, kernel, bidirectional, normalize):
         super().__init__()
         if bidirectional and size % 2:
-            raise ValueError(f"reader_size: {size} units cannot be halved between two directions; take an even number")
+            raise ValueError(
+                f"reader_size: {size} units cannot be halved between two directions; take an even number"
+            )
         self.embedding = nn.Embedding(vocabulary_size, embedding_size, padding_idx=0)
         directions = 2 if bidirectional else 1
-        self.layers = nn.ModuleList(QuasiRecurrentLayer(embedding_size, size // directions, kernel, normalize) for _ in range(directions))
+        self.layers = nn.ModuleList(
+            QuasiRecurrentLayer(embedding_size, size // directions, kernel, normalize)
+            for _ in range(directions)
+        )
 
     def forward(self, caption, length):
         """Read captions.
@@ -83,7 +92,8 @@ class CaptionReader(nn.Module):
         return torch.cat(states, -1), valid
 
     def summary(self, states, length):
-        """What is left of a caption at its ends: the forward state at its own last word, the backward state at its first.
+        """What is left of a caption at its ends: the forward state at its own last word, the backward state
+        at its first.
 
         Args:
             states: (B, T, size), from `forward`.

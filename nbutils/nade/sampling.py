@@ -1,17 +1,19 @@
 """Filling a hole by sampling: ancestral and Gibbs processes over the conditionals of a model.
 
-`inpaint` is the one door: inputs may be on any device, the work happens where the model is, and results come back to where
-the pictures were. Every number it draws has an address (see `uniforms`), so runs that differ in one setting share the rest.
+`inpaint` is the one door: inputs may be on any device, the work happens where the model is, and results come
+back to where the pictures were. Every number it draws has an address (see `uniforms`), so runs that differ in
+one setting share the rest.
 """
 
 from dataclasses import dataclass, fields
 
 import torch
 
-from . import engines, uniforms
+from . import uniforms
 from .arguments import check_engine, check_pictures, fixed_order, to_rank
 from .categorical import draw_levels, entropy, most_certain, refuse_unsound
 from .devices import device_of, moved, on_device
+from .fast import engines
 from .schedules import annealed
 
 STRATEGIES = ("orderless", "greedy", "antigreedy", "independent_gibbs", "ancestral_gibbs")
@@ -25,10 +27,11 @@ class InpaintResult:
 
     image: int64 (B, C, H, W), the filled-in pictures.
     frames: int64 (F, B, C, H, W), the state from the start (frame 0) to the result (the last frame).
-    known_frames: bool (F, B, C, H, W), what the model was shown at the step that led to the frame; of `ancestral_gibbs`, at its beginning.
-    entropy_frames: float32 (F, B, C, H, W), bits, the entropy at temperature 1 of the predictions then made; 0 where none was made.
-    steps: int64 (F, B), the number of steps that each example had made at each frame.
-    evaluations: int64 (B,), the predictions that had to wait for one another, each an evaluation of the whole net if done plainly.
+    known_frames: bool (F, B, C, H, W), what the model was shown at the step that led to the frame; of
+    `ancestral_gibbs`, at its beginning. entropy_frames: float32 (F, B, C, H, W), bits, the entropy at
+    temperature 1 of the predictions then made; 0 where none was made. steps: int64 (F, B), the number of
+    steps that each example had made at each frame. evaluations: int64 (B,), the predictions that had to wait
+    for one another, each an evaluation of the whole net if done plainly.
     """
 
     image: torch.Tensor
@@ -41,38 +44,56 @@ class InpaintResult:
 
 @torch.no_grad()
 def inpaint(
-    model, image, known, caption=None, caption_length=None, *, strategy, temperature=1.0, schedule=None, num_steps=None,
-    convention="resample", start="noise", engine="auto", frames=33, generator=None, watch=None,
-):  # fmt: skip
+    model,
+    image,
+    known,
+    caption=None,
+    caption_length=None,
+    *,
+    strategy,
+    temperature=1.0,
+    schedule=None,
+    num_steps=None,
+    convention="resample",
+    start="noise",
+    engine="auto",
+    frames=33,
+    generator=None,
+    watch=None,
+):
     """Fill in what is not known by sampling.
 
-    Ancestral strategies draw one variable at a time, for each example in an order of its own, and never change it again:
-    `orderless` in a random order (Uria, Murray, Larochelle 2014), `greedy` the variable with the lowest predictive entropy first,
-    `antigreedy` the one with the highest, both measured at temperature 1, ties going to the lowest flat index.
-    Gibbs strategies begin with a full hole; step n of N resamples every hole variable with probability alpha_n:
-    `independent_gibbs` all of that block at once given the rest (Yao, Ozair, Cho, Bengio 2014), `ancestral_gibbs` the block's
-    variables one after the other in a random order.
+    Ancestral strategies draw one variable at a time, for each example in an order of its own, and never
+    change it again: `orderless` in a random order (Uria, Murray, Larochelle 2014), `greedy` the variable with
+    the lowest predictive entropy first, `antigreedy` the one with the highest, both measured at temperature
+    1, ties going to the lowest flat index. Gibbs strategies begin with a full hole; step n of N resamples
+    every hole variable with probability alpha_n: `independent_gibbs` all of that block at once given the rest
+    (Yao, Ozair, Cho, Bengio 2014), `ancestral_gibbs` the block's variables one after the other in a random
+    order.
 
     Args:
         model: an `Inpainter` in evaluation mode, or any callable of its signature.
         image: int64 (B, C, H, W); what stands in the hole has no influence, except with start="image".
         known: bool (B, C, H, W), False in the hole.
         caption, caption_length: int64 (B, T) and (B,), or None.
-        strategy: one of `STRATEGIES`, or a fixed order for ancestral sampling: the flat indices (into C * H * W) of the hole
-            variables, the same for every picture.
+        strategy: one of `STRATEGIES`, or a fixed order for ancestral sampling: the flat indices (into C * H *
+            W) of the hole variables, the same for every picture.
         temperature: T >= 0; conditionals are sampled from p^(1/T).
         schedule: for Gibbs, (step, num_steps) -> alpha; None is `schedules.annealed` with its defaults.
         num_steps: Gibbs steps; None is the number of variables in each example's own hole.
-        convention: "resample": alpha is the probability of being resampled, as described in 2017; "keep": of being kept, as published.
+        convention: "resample": alpha is the probability of being resampled, as described in 2017; "keep": of
+            being kept, as published.
         start: what the hole is filled with first: uniform noise, black, or what stands there in `image`.
-        engine: "dense" evaluates the whole net for every step; "incremental" computes what has changed and is needed, and draws
-            variables that do not feel each other together; "auto" counts before every prediction which is cheaper. The samples
-            are the same up to rounding. A model that is no `Inpainter` runs dense.
+        engine: "dense" evaluates the whole net for every step; "incremental" computes what has changed and is
+            needed, and draws variables that do not feel each other together; "auto" counts before every
+            prediction which is cheaper. The samples are the same up to rounding. A model that is no
+            `Inpainter` runs dense.
         frames: how many states to return, evenly spaced from the start to the result.
         generator: torch.Generator that the seed of all random numbers is drawn from.
-        watch: called before every draw with the number of draws so far, the pictures as they stand, int64 (B, C, H, W), where the model
-            is, to be copied if kept, and what the model is shown, bool (B, C, H, W) on the CPU; of groups of pictures where they are filled group by group.
-            What it raises ends the sampling and is passed on.
+        watch: called before every draw with the number of draws so far, the pictures as they stand, int64 (B,
+            C, H, W), where the model is, to be copied if kept, and what the model is shown, bool (B, C, H, W)
+            on the CPU; of groups of pictures where they are filled group by group. What it raises ends the
+            sampling and is passed on.
     Returns:
         InpaintResult.
     Raises:
@@ -95,7 +116,9 @@ def inpaint(
         elif strategy in ("greedy", "antigreedy"):
             parts.append(run.by_entropy(1 if strategy == "greedy" else -1, frames))
         elif strategy in ("independent_gibbs", "ancestral_gibbs"):
-            parts.append(run.gibbs(schedule or annealed, num_steps, convention, strategy == "ancestral_gibbs", frames))
+            parts.append(
+                run.gibbs(schedule or annealed, num_steps, convention, strategy == "ancestral_gibbs", frames)
+            )
         else:
             parts.append(run.in_order(run.random_rank(run.hole, 0), frames))
         if run.unsound:
@@ -106,7 +129,12 @@ def inpaint(
 def _joined(parts, device):
     """One result, on a device, from those of several groups of pictures."""
     axes = {field.name: 0 if field.name in ("image", "evaluations") else 1 for field in fields(InpaintResult)}
-    return InpaintResult(**{name: torch.cat([getattr(part, name) for part in parts], axis).to(device) for name, axis in axes.items()})
+    return InpaintResult(
+        **{
+            name: torch.cat([getattr(part, name) for part in parts], axis).to(device)
+            for name, axis in axes.items()
+        }
+    )
 
 
 def _check(strategy, temperature, num_steps, convention, start, frames):
@@ -123,27 +151,42 @@ def _check(strategy, temperature, num_steps, convention, start, frames):
 
 
 class _Run:
-    """A group of pictures being filled in. Masks are on the CPU, levels on the device of the pictures; V = C * H * W variables."""
+    """A group of pictures being filled in. Masks are on the CPU, levels on the device of the pictures; V = C
+    * H * W variables."""
 
-    def __init__(self, model, image, known, caption, caption_length, engine, temperature, start, seed, first, watch):
+    def __init__(
+        self, model, image, known, caption, caption_length, engine, temperature, start, seed, first, watch
+    ):
         self.shape, self.device, self.temperature, self.first = image.shape, image.device, temperature, first
         self.watch, self.draws = watch, 0
         # on a CPU unsound logits are refused at once, on another device, which nobody waits for, at the end
-        self.unsound = None if image.device.type == "cpu" else torch.zeros((), dtype=torch.bool, device=image.device)
+        self.unsound = (
+            None if image.device.type == "cpu" else torch.zeros((), dtype=torch.bool, device=image.device)
+        )
         self.seeds = {device: seed.to(device) for device in {torch.device("cpu"), image.device}}
         self.hole = ~known.flatten(1)  # (B, V)
         self.sizes = self.hole.sum(1)
-        self.engine = engines.build(engine, model, image.shape, self.hole, caption, caption_length, image.device)
+        self.engine = engines.build(
+            engine, model, image.shape, self.hole, caption, caption_length, image.device
+        )
         self.state = image.flatten(1).clone()
         if start != "image":
             index = on_device(_where(self.hole), self.device)
-            self.state.view(-1)[index] = (self._uniform(uniforms.START, 0, index) * _levels(model, image, caption, caption_length)).long() if start == "noise" else 0
+            self.state.view(-1)[index] = (
+                (
+                    self._uniform(uniforms.START, 0, index) * _levels(model, image, caption, caption_length)
+                ).long()
+                if start == "noise"
+                else 0
+            )
         self.noted_unknown, self.noted_entropy = self.hole, torch.zeros(self.hole.shape, device=self.device)
 
     def _uniform(self, purpose, step, index):
         """Numbers for the variables `index`, flat into (B, V), on the device of `index`."""
         size = self.hole.shape[1]
-        return uniforms.uniform(self.seeds[index.device], purpose, index // size + self.first, step, index % size)
+        return uniforms.uniform(
+            self.seeds[index.device], purpose, index // size + self.first, step, index % size
+        )
 
     def random_rank(self, among, step):
         """A random order of the variables `among` (B, V), as the position of each, V for the others."""
@@ -153,14 +196,17 @@ class _Run:
         return to_rank(place.view(among.shape).argsort(1), size).masked_fill(~among, size)
 
     def in_order(self, rank, frames):
-        """Ancestral sampling in an order that does not depend on values: position of every variable (B, V), V outside the hole."""
+        """Ancestral sampling in an order that does not depend on values: position of every variable (B, V), V
+        outside the hole."""
         watch = _Watch(self, self.sizes, frames)
         framed = torch.zeros_like(self.hole)  # by position in the order
         frame, example = (watch.steps > 0).nonzero(as_tuple=True)
         framed[example, watch.steps[frame, example] - 1] = True
         turn = engines.turns(self.engine, rank, self.sizes, framed)
         position = rank.argsort(1)  # the variable at every position
-        watch.moments = torch.where(watch.steps > 0, turn.gather(1, position).gather(1, (watch.steps.T - 1).clamp(min=0)).T + 1, 0)
+        watch.moments = torch.where(
+            watch.steps > 0, turn.gather(1, position).gather(1, (watch.steps.T - 1).clamp(min=0)).T + 1, 0
+        )
         unknown = self.hole.clone()
         for moment, chosen in enumerate(engines.by_turn(turn)):
             self._draw(0, unknown, chosen, watch.framed(moment))
@@ -176,7 +222,10 @@ class _Run:
             index, bits, logits_of = self.engine.entropies(self.state, unknown, unknown)
             entropies.view(-1).index_copy_(0, on_device(index, self.device), bits.to(entropies.dtype))
             if watch.framed(step).any():
-                self.noted_unknown, self.noted_entropy = unknown.clone(), torch.where(on_device(unknown, self.device), entropies, 0)
+                self.noted_unknown, self.noted_entropy = (
+                    unknown.clone(),
+                    torch.where(on_device(unknown, self.device), entropies, 0),
+                )
             chosen = _where(most_certain(sign * entropies, on_device(unknown, self.device)).cpu())
             self._draw(0, unknown, chosen, watch.nothing, logits_of)
             unknown.view(-1)[chosen] = False
@@ -189,7 +238,10 @@ class _Run:
         watch, evaluations = _Watch(self, limits, frames), torch.zeros_like(self.sizes)
         inside = _where(self.hole)
         for step in range(int(limits.max())):
-            alpha = torch.tensor([_probability(schedule, step, max(1, n)) if step < n else 0.0 for n in limits.tolist()], dtype=torch.float64)
+            alpha = torch.tensor(
+                [_probability(schedule, step, max(1, n)) if step < n else 0.0 for n in limits.tolist()],
+                dtype=torch.float64,
+            )
             index = inside[(step < limits)[inside // self.hole.shape[1]]]
             struck = self._uniform(uniforms.BLOCK, step, index) < alpha[index // self.hole.shape[1]]
             block = torch.zeros_like(self.hole)
@@ -205,7 +257,9 @@ class _Run:
     def _draw_one_by_one(self, step, block, framed):
         rank = self.random_rank(block, step)
         unknown = block.clone()
-        for chosen in engines.by_turn(engines.turns(self.engine, rank, block.sum(1), torch.zeros_like(block))) or [_where(block)]:
+        for chosen in engines.by_turn(
+            engines.turns(self.engine, rank, block.sum(1), torch.zeros_like(block))
+        ) or [_where(block)]:
             self._draw(step, unknown, chosen, framed)
             unknown.view(-1)[chosen] = False
             framed = torch.zeros_like(framed)
@@ -213,7 +267,8 @@ class _Run:
     def _draw(self, step, unknown, chosen, framed, logits_of=None):
         """Draw the variables `chosen`, flat indices into (B, V), given all that are not `unknown` (B, V).
 
-        For the examples `framed`, bool (B,), note what is unknown and how uncertain. `logits_of` may give the logits of what is chosen."""
+        For the examples `framed`, bool (B,), note what is unknown and how uncertain. `logits_of` may give the
+        logits of what is chosen."""
         if self.watch:
             self.watch(self.draws, self.state.view(self.shape), ~unknown.view(self.shape))
             self.draws += 1
@@ -244,20 +299,27 @@ def _where(mask):
 
 def _levels(model, image, caption, caption_length):
     config = getattr(model, "config", None)
-    return config.levels if config is not None else model(image, torch.ones_like(image, dtype=torch.bool), caption, caption_length).shape[-1]
+    return (
+        config.levels
+        if config is not None
+        else model(image, torch.ones_like(image, dtype=torch.bool), caption, caption_length).shape[-1]
+    )
 
 
 def _probability(schedule, step, num_steps):
     alpha = schedule(step, num_steps)
     if not 0 <= alpha <= 1:
-        raise ValueError(f"schedule: gives {alpha} at step {step} of {num_steps}; expected a probability between 0 and 1")
+        raise ValueError(
+            f"schedule: gives {alpha} at step {step} of {num_steps}; expected a probability between 0 and 1"
+        )
     return alpha
 
 
 class _Watch:
     """Copies the state at evenly spaced steps, for each example over its own number of steps.
 
-    `moments` (F, B) is when each frame is due, by the count of `look`: equal to `steps` unless several variables are drawn at once."""
+    `moments` (F, B) is when each frame is due, by the count of `look`: equal to `steps` unless several
+    variables are drawn at once."""
 
     def __init__(self, run, limits, frames):
         self.run = run
@@ -282,5 +344,9 @@ class _Watch:
             self.entropies[frame, example] = self.run.noted_entropy[example]
 
     def result(self, evaluations):
-        frames, known, entropies = (x.view(-1, *self.run.shape) for x in (self.states, self.known, self.entropies))
-        return InpaintResult(self.run.state.view(self.run.shape), frames, known, entropies, self.steps, evaluations)
+        frames, known, entropies = (
+            x.view(-1, *self.run.shape) for x in (self.states, self.known, self.entropies)
+        )
+        return InpaintResult(
+            self.run.state.view(self.run.shape), frames, known, entropies, self.steps, evaluations
+        )

@@ -2,10 +2,11 @@
 
 
 def annealed(step, num_steps, alpha_max=0.9, alpha_min=0.1, eta=0.7):
-    """The truncated linear schedule of Yao, Ozair, Cho and Bengio (2014, section 3.2), as the post of 2017-04-23 writes it.
+    """The truncated linear schedule of Yao, Ozair, Cho and Bengio (2014, section 3.2), as the post of
+    2017-04-23 writes it.
 
-    alpha_n = max(alpha_min, alpha_max - (n / N) (alpha_max - alpha_min) / eta): from alpha_max down, reaching alpha_min after a share eta of
-    the steps and staying there.
+    alpha_n = max(alpha_min, alpha_max - (n / N) (alpha_max - alpha_min) / eta): from alpha_max down, reaching
+    alpha_min after a share eta of the steps and staying there.
 
     Args:
         step: n, counted from 0; num_steps: N.
@@ -15,7 +16,9 @@ def annealed(step, num_steps, alpha_max=0.9, alpha_min=0.1, eta=0.7):
         ValueError: probabilities outside 0..1 or in the wrong order, or eta not positive.
     """
     if not 0 <= alpha_min <= alpha_max <= 1:
-        raise ValueError(f"alpha_min and alpha_max: {alpha_min} and {alpha_max}; expected 0 <= alpha_min <= alpha_max <= 1")
+        raise ValueError(
+            f"alpha_min and alpha_max: {alpha_min} and {alpha_max}; expected 0 <= alpha_min <= alpha_max <= 1"
+        )
     if not eta > 0:
         raise ValueError(f"eta: {eta}; expected a positive number")
     return max(alpha_min, alpha_max - step / num_steps * (alpha_max - alpha_min) / eta)

@@ -1,4 +1,5 @@
-"""Numbers that the eye cannot judge: statistics of filled-in holes, and the peer that a user would otherwise pick.
+"""Numbers that the eye cannot judge: statistics of filled-in holes, and the peer that a user would otherwise
+pick.
 
 `hole` is bool (B, C, H, W), True where variables were filled in; statistics are over those variables alone.
 """
@@ -11,7 +12,8 @@ from torch.nn import functional as F
 
 
 def hole_mean(values, hole):
-    """The mean over each example's hole of values (B, C, H, W) of any type; float64 (B,), NaN where the hole is empty."""
+    """The mean over each example's hole of values (B, C, H, W) of any type; float64 (B,), NaN where the hole
+    is empty."""
     return torch.where(hole, values, 0).double().flatten(1).sum(1) / hole.flatten(1).sum(1)
 
 
@@ -21,7 +23,8 @@ def extreme_share(image, hole, levels=256):
 
 
 def roughness(image, hole):
-    """Mean absolute difference, in levels, between neighbours in a row or column of a channel of which one at least is in the hole, (B,)."""
+    """Mean absolute difference, in levels, between neighbours in a row or column of a channel of which one at
+    least is in the hole, (B,)."""
     total, count = torch.zeros(len(image), dtype=torch.float64), torch.zeros(len(image), dtype=torch.float64)
     for axis in (2, 3):
         length = image.shape[axis] - 1
@@ -32,7 +35,8 @@ def roughness(image, hole):
 
 
 def stray(image, distance=32):
-    """Which variables differ by more than `distance` levels from every one of their neighbours (up to eight) in their channel.
+    """Which variables differ by more than `distance` levels from every one of their neighbours (up to eight)
+    in their channel.
 
     Returns:
         bool (B, C, H, W).
@@ -44,7 +48,9 @@ def stray(image, distance=32):
     for row in range(3):
         for column in range(3):
             if (row, column) != (1, 1):
-                nearest = torch.minimum(nearest, (padded[:, :, row : row + height, column : column + width] - image).abs())
+                nearest = torch.minimum(
+                    nearest, (padded[:, :, row : row + height, column : column + width] - image).abs()
+                )
     return nearest > distance
 
 
@@ -62,23 +68,32 @@ def diversity(samples, hole):
 
 def psnr(image, truth, hole, levels=256):
     """Peak signal-to-noise ratio of the hole in dB, (B,)."""
-    from skimage.metrics import peak_signal_noise_ratio  # here, as scikit-image takes long to import and few need it
+    from skimage.metrics import (
+        peak_signal_noise_ratio,
+    )  # here, as scikit-image takes long to import and few need it
 
     pairs = zip(image, truth, hole)
-    decibels = [peak_signal_noise_ratio(t[h].numpy(), x[h].numpy(), data_range=levels - 1) for x, t, h in pairs]
+    decibels = [
+        peak_signal_noise_ratio(t[h].numpy(), x[h].numpy(), data_range=levels - 1) for x, t, h in pairs
+    ]
     return torch.tensor(decibels, dtype=torch.float64)
 
 
 def ssim(image, truth, hole, levels=256):
-    """Structural similarity, averaged over the hole, (B,). Pictures have at least 7 x 7 pixels, the size of its window."""
+    """Structural similarity, averaged over the hole, (B,). Pictures have at least 7 x 7 pixels, the size of
+    its window."""
     from skimage.metrics import structural_similarity
 
-    maps = [structural_similarity(t.numpy(), x.numpy(), channel_axis=0, data_range=levels - 1, full=True)[1] for x, t in zip(image, truth)]
+    maps = [
+        structural_similarity(t.numpy(), x.numpy(), channel_axis=0, data_range=levels - 1, full=True)[1]
+        for x, t in zip(image, truth)
+    ]
     return hole_mean(torch.from_numpy(np.stack(maps)), hole)
 
 
 def biharmonic(image, known, levels=256):
-    """Holes filled by the biharmonic equation, the smoothest surface that fits what is known; it reads no captions.
+    """Holes filled by the biharmonic equation, the smoothest surface that fits what is known; it reads no
+    captions.
 
     Args:
         image: int64 (B, C, H, W); known: bool (B, C, H, W).
@@ -93,18 +108,24 @@ def biharmonic(image, known, levels=256):
     for example, channel in (~known).flatten(2).any(2).nonzero().tolist():
         hidden = ~known[example, channel]
         if hidden.all():
-            raise ValueError(f"known: nothing of channel {channel} of example {example} is known; there is no boundary to continue")
+            raise ValueError(
+                f"known: nothing of channel {channel} of example {example} is known; there is no "
+                "boundary to continue"
+            )
         plane = torch.where(hidden, 0, image[example, channel]).double() / (levels - 1)
         answer = torch.from_numpy(inpaint_biharmonic(plane.numpy(), hidden.numpy())) * (levels - 1)
-        filled[example, channel] = torch.where(hidden, answer.round().long().clamp(0, levels - 1), image[example, channel])
+        filled[example, channel] = torch.where(
+            hidden, answer.round().long().clamp(0, levels - 1), image[example, channel]
+        )
     return filled
 
 
 def laplace_nll(centre, target, scale, levels=256):
-    """Negative log-likelihood of levels under a Laplace distribution around an answer, cut into levels, in nats.
+    """Negative log-likelihood of levels under a Laplace distribution around an answer, cut into levels, in
+    nats.
 
-    A level has the probability of the interval that rounds to it; the first and the last have the tails. It gives bits to a method
-    that gives only an answer.
+    A level has the probability of the interval that rounds to it; the first and the last have the tails. It
+    gives bits to a method that gives only an answer.
 
     Args:
         centre, target: int64, any shape; scale: float > 0, levels.

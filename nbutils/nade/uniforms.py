@@ -1,7 +1,8 @@
 """Uniform random numbers with an address: the same for every engine, batch size and row of a table.
 
-A number is a hash of (seed, purpose, example, step, variable), so any of them can be had at any time without drawing the others.
-The hash is the finaliser of SplitMix64 (Steele, Lea, Flood 2014), applied once per part of the address.
+A number is a hash of (seed, purpose, example, step, variable), so any of them can be had at any time without
+drawing the others. The hash is the finaliser of SplitMix64 (Steele, Lea, Flood 2014), applied once per part
+of the address.
 """
 
 import torch
@@ -35,12 +36,14 @@ def uniform(seed, purpose, example, step, variable):
     """Numbers in [0, 1).
 
     Args:
-        seed: int64 scalar tensor on the device of `variable`; purpose: int; example, step, variable: ints, or int64 tensors that broadcast
-            against each other.
+        seed: int64 scalar tensor on the device of `variable`; purpose: int; example, step, variable: ints, or
+            int64 tensors that broadcast against each other.
     Returns:
         float64, the broadcast shape, on the device of `variable`.
     """
     x = seed
     for part in (purpose, example, step, variable):
-        x = _mixed(x + (_signed((part + 1) * _GOLDEN % (1 << 64)) if isinstance(part, int) else (part + 1) * _GOLDEN))
+        x = _mixed(
+            x + (_signed((part + 1) * _GOLDEN % (1 << 64)) if isinstance(part, int) else (part + 1) * _GOLDEN)
+        )
     return _shifted(x, 11).double() * 2.0**-53

@@ -1,6 +1,8 @@
-"""Networks that read a picture pixel by pixel: a classifier, a predictor of the next pixel; and a classifier that sees it whole.
+"""Networks that read a picture pixel by pixel: a classifier, a predictor of the next pixel; and a classifier
+that sees it whole.
 
-Pixels are float32 (B, T) between 0 and 1, row by row. The recurrent cells are torch's, run by `recurrent.run`.
+Pixels are float32 (B, T) between 0 and 1, row by row. The recurrent cells are torch's, run by
+`recurrent.run`.
 """
 
 import math
@@ -63,18 +65,23 @@ def initialise(cells, kind, memory):
 
     Args:
         cells: nn.GRU or nn.LSTM.
-        kind: "torch" leaves torch's own; "tensorflow" sets the defaults of 2017: Glorot weights over input and state together, gate biases
-            of a GRU and forget bias of an LSTM 1, other biases 0; "chrono" (Tallec and Ollivier 2018, equations 16 and 17) sets the bias of
-            the gate that keeps the state to log U(1, T - 1) and, in an LSTM, that of the input gate to its negative.
+        kind: "torch" leaves torch's own; "tensorflow" sets the defaults of 2017: Glorot weights over input
+            and state together, gate biases of a GRU and forget bias of an LSTM 1, other biases 0; "chrono"
+            (Tallec and Ollivier 2018, equations 16 and 17) sets the bias of the gate that keeps the state to
+            log U(1, T - 1) and, in an LSTM, that of the input gate to its negative.
         memory: T.
     """
     if kind == "torch":
         return
     units, lstm = cells.hidden_size, isinstance(cells, nn.LSTM)
     for layer in range(cells.num_layers):
-        w, u, b, c = (getattr(cells, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        w, u, b, c = (
+            getattr(cells, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
         if kind == "tensorflow":
-            for rows in (slice(None),) if lstm else (slice(0, 2 * units), slice(2 * units, None)):  # one kernel, or gates and candidate apart
+            for rows in (
+                (slice(None),) if lstm else (slice(0, 2 * units), slice(2 * units, None))
+            ):  # one kernel, or gates and candidate apart
                 bound = math.sqrt(6 / (w.shape[1] + units + len(w[rows])))
                 w[rows].uniform_(-bound, bound)
                 u[rows].uniform_(-bound, bound)
@@ -91,7 +98,8 @@ def initialise(cells, kind, memory):
 
 
 class PixelClassifier(nn.Module):
-    """Reads all pixels and names the digit from the last output: batch normalisation, 100 units with ReLU, batch normalisation, 10 classes.
+    """Reads all pixels and names the digit from the last output: batch normalisation, 100 units with ReLU,
+    batch normalisation, 10 classes.
 
     Args:
         config: RecurrentConfig.
@@ -115,8 +123,12 @@ class PixelClassifier(nn.Module):
 
 def classifier_head(inputs, batch_norm):
     """(B, inputs) -> logits (B, 10); running averages with decay 0.99, beginning at mean 0 and variance 1."""
-    normalise = (lambda size: nn.BatchNorm1d(size, momentum=0.01)) if batch_norm else (lambda size: nn.Identity())
-    return nn.Sequential(normalise(inputs), nn.Linear(inputs, 100), nn.ReLU(), normalise(100), nn.Linear(100, 10))
+    normalise = (
+        (lambda size: nn.BatchNorm1d(size, momentum=0.01)) if batch_norm else (lambda size: nn.Identity())
+    )
+    return nn.Sequential(
+        normalise(inputs), nn.Linear(inputs, 100), nn.ReLU(), normalise(100), nn.Linear(100, 10)
+    )
 
 
 class WholeImageClassifier(nn.Module):
@@ -139,13 +151,17 @@ class WholeImageClassifier(nn.Module):
     @staticmethod
     def hidden_size_for(parameters, num_pixels):
         """The hidden size at which such a network has about so many parameters."""
-        return max(1, round((parameters - 1310) / (num_pixels + 103)))  # head without its first layer 1,310, a unit T + 1, 100 and 2
+        return max(
+            1, round((parameters - 1310) / (num_pixels + 103))
+        )  # head without its first layer 1,310, a unit T + 1, 100 and 2
 
 
 class PixelPredictor(nn.Module):
-    """Gives every pixel's probability of ink given those before it: p(x_t = 1 | x_1 ... x_{t-1}), an affine layer and a sigmoid per output.
+    """Gives every pixel's probability of ink given those before it: p(x_t = 1 | x_1 ... x_{t-1}), an affine
+    layer and a sigmoid per output.
 
-    The first pixel is predicted from the start input `START`, so that the model is a distribution over whole pictures.
+    The first pixel is predicted from the start input `START`, so that the model is a distribution over whole
+    pictures.
     """
 
     def __init__(self, config):
@@ -161,7 +177,8 @@ class PixelPredictor(nn.Module):
             pixels: float (B, T), of 0, 1 or `START`.
             state: from an earlier call, whose reading goes on; None begins a picture.
         Returns:
-            logits (B, T), entry t for the pixel after pixels[:, t], and the state after the last, batch in its second dimension.
+            logits (B, T), entry t for the pixel after pixels[:, t], and the state after the last, batch in
+                its second dimension.
         """
         outputs, state = recurrent.run(self.cells, pixels.t()[..., None], state)
         return torch.matmul(outputs, self.readout.weight[0]).t() + self.readout.bias, state
@@ -170,7 +187,8 @@ class PixelPredictor(nn.Module):
         """Go on from a state one pixel at a time, which `forward` does more slowly.
 
         Returns:
-            read: a function from pixels (B,) to the logits (B,) of those after them, and the `recurrent.Steps` that it moves.
+            read: a function from pixels (B,) to the logits (B,) of those after them, and the
+                `recurrent.Steps` that it moves.
         """
         steps = recurrent.Steps(self.cells, state)
         weight, bias = self.readout.weight.detach(), self.readout.bias.detach()

@@ -1,7 +1,8 @@
 """What pixel models are trained on and scored by: tasks for `training.train`, and scores over whole sets.
 
-A classifier with batch normalisation is scored twice: with the running averages of its training, and with averages estimated again over
-training pictures (torch.optim.swa_utils.update_bn), which tells the model from its averages.
+A classifier with batch normalisation is scored twice: with the running averages of its training, and with
+averages estimated again over training pictures (torch.optim.swa_utils.update_bn), which tells the model from
+its averages.
 """
 
 import copy
@@ -24,7 +25,8 @@ def features_of(model, pixels):
 
 
 def reestimated(head, features):
-    """A copy of a classifier's head whose averages are those of `features`, from training pictures; in evaluation mode."""
+    """A copy of a classifier's head whose averages are those of `features`, from training pictures; in
+    evaluation mode."""
     head = copy.deepcopy(head)
     update_bn([features], head)
     return head.eval()
@@ -39,7 +41,8 @@ def score(head, features, labels):
 
 @dataclass(frozen=True, kw_only=True)
 class ClassificationTask:
-    """Name the digit: pixels (N, T), labels (N,) to train on, and held out; `num_scored` of each are looked at in a validation."""
+    """Name the digit: pixels (N, T), labels (N,) to train on, and held out; `num_scored` of each are looked
+    at in a validation."""
 
     pixels: torch.Tensor
     labels: torch.Tensor
@@ -61,13 +64,16 @@ class ClassificationTask:
         """Scores on the first held-out and training pictures.
 
         Returns:
-            dict: `loss`, `accuracy` with re-estimated averages; `running_loss`, `running_accuracy` with the running ones; `train_accuracy` and
-            `train_loss`, re-estimated, on training pictures; `loss_a`, `loss_b`, the loss of each half of the held-out pictures.
+            dict: `loss`, `accuracy` with re-estimated averages; `running_loss`, `running_accuracy` with the
+                running ones; `train_accuracy` and
+            `train_loss`, re-estimated, on training pictures; `loss_a`, `loss_b`, the loss of each half of the
+                held-out pictures.
         """
         device = next(model.parameters()).device
         seen, seen_labels, new, new_labels = (
-            part[: self.num_scored].to(device) for part in (self.pixels, self.labels, self.held_out_pixels, self.held_out_labels)
-        )  # fmt: skip
+            part[: self.num_scored].to(device)
+            for part in (self.pixels, self.labels, self.held_out_pixels, self.held_out_labels)
+        )
         seen, new = features_of(model, seen), features_of(model, new)
         head = reestimated(model.head, seen)
         nats, right = score(head, new, new_labels)
@@ -75,9 +81,15 @@ class ClassificationTask:
         train, train_right = score(head, seen, seen_labels)
         half = len(nats) // 2
         scores = {
-            "loss": nats.mean(), "accuracy": right.float().mean(), "running_loss": running.mean(), "running_accuracy": running_right.float().mean(),
-            "train_loss": train.mean(), "train_accuracy": train_right.float().mean(), "loss_a": nats[:half].mean(), "loss_b": nats[half:].mean(),
-        }  # fmt: skip
+            "loss": nats.mean(),
+            "accuracy": right.float().mean(),
+            "running_loss": running.mean(),
+            "running_accuracy": running_right.float().mean(),
+            "train_loss": train.mean(),
+            "train_accuracy": train_right.float().mean(),
+            "loss_a": nats[:half].mean(),
+            "loss_b": nats[half:].mean(),
+        }
         return {name: float(value) for name, value in scores.items()}
 
 
@@ -98,8 +110,9 @@ class PredictionTask:
         return pixel_nll(model, *batch).mean()
 
     def validate(self, model):
-        """Nats per pixel without the first, which is given: `loss` held out, with `loss_a` and `loss_b` of its halves; `train_loss`; and
-        the share of pixels whose likelier value is right, `accuracy` and `train_accuracy`."""
+        """Nats per pixel without the first, which is given: `loss` held out, with `loss_a` and `loss_b` of
+        its halves; `train_loss`; and the share of pixels whose likelier value is right, `accuracy` and
+        `train_accuracy`."""
         device = next(model.parameters()).device
         scores = {}
         for prefix, pixels in (("", self.held_out_pixels), ("train_", self.pixels)):
@@ -114,6 +127,7 @@ class PredictionTask:
 
 @torch.no_grad()
 def nats_per_pixel(model, pixels):
-    """`models.pixel_nll` of many pictures, some at a time, and whether the likelier value was right: (N, T) each."""
+    """`models.pixel_nll` of many pictures, some at a time, and whether the likelier value was right: (N, T)
+    each."""
     nats = torch.cat([pixel_nll(model, part) for part in pixels.split(_AT_ONCE)])
     return nats, nats < math.log(2)

@@ -1,13 +1,16 @@
-"""torch's GRU and LSTM over long sequences on a CPU, about twice as fast: the same cells and weights, with the gradient written out.
+"""torch's GRU and LSTM over long sequences on a CPU, about twice as fast: the same cells and weights, with
+the gradient written out.
 
-Each step writes into memory that is reused, elementwise work runs over contiguous gates of shape (units, B), and the gradient through time
-is one loop instead of a graph of 784 times a dozen nodes.
+Each step writes into memory that is reused, elementwise work runs over contiguous gates of shape (units, B),
+and the gradient through time is one loop instead of a graph of 784 times a dozen nodes.
 """
 
 import torch
 from torch import nn
 
-_FREE = []  # gate memory of earlier passes, half a gigabyte at 784 steps of 128 units: taking new pages for it costs as much as the sums
+# gate memory of earlier passes, half a gigabyte at 784 steps of 128 units: taking new pages for it costs as
+# much as the sums
+_FREE = []
 
 
 def run(cells, sequence, state=None, *, fused=True):
@@ -17,7 +20,8 @@ def run(cells, sequence, state=None, *, fused=True):
         cells: nn.GRU or nn.LSTM, one direction, no dropout, with biases.
         sequence: (T, B, inputs).
         state: as the module takes it, (layers, B, units), a pair of them for the LSTM; None for zeros.
-        fused: False calls the module itself, and so does True where there is nothing to gain: a few steps, another device.
+        fused: False calls the module itself, and so does True where there is nothing to gain: a few steps,
+            another device.
     Returns:
         outputs (T, B, units) and the state after the last step, as the module returns them.
     Raises:
@@ -41,7 +45,8 @@ def run(cells, sequence, state=None, *, fused=True):
 
 
 class Steps:
-    """Cells that go on one step at a time, as a sampler asks for them: without gradients, weights laid out once, memory reused.
+    """Cells that go on one step at a time, as a sampler asks for them: without gradients, weights laid out
+    once, memory reused.
 
     Args:
         cells: as in `run`.
@@ -56,7 +61,10 @@ class Steps:
         self.kind = _LSTM if isinstance(cells, nn.LSTM) else _GRU
         self.weights = [self.kind.laid_out(*weights) for weights in _weights(cells)]
         parts = state if isinstance(state, tuple) else (state,)
-        self.states = [[part[layer].t().clone(memory_format=torch.contiguous_format) for part in parts] for layer in range(cells.num_layers)]
+        self.states = [
+            [part[layer].t().clone(memory_format=torch.contiguous_format) for part in parts]
+            for layer in range(cells.num_layers)
+        ]
         units, rows = self.states[0][0].shape
         self.memory = parts[0].new_empty(5 * units, rows)
 
@@ -74,8 +82,17 @@ class Steps:
 
 
 def _check_form(cells):
-    if cells.bidirectional or cells.dropout or not cells.bias or cells.batch_first or getattr(cells, "proj_size", 0):
-        raise ValueError("cells: expected one direction, biases, no dropout, no projection, time first; use fused=False for others")
+    if (
+        cells.bidirectional
+        or cells.dropout
+        or not cells.bias
+        or cells.batch_first
+        or getattr(cells, "proj_size", 0)
+    ):
+        raise ValueError(
+            "cells: expected one direction, biases, no dropout, no projection, time first; use "
+            "fused=False for others"
+        )
 
 
 def _weights(cells):
@@ -104,7 +121,10 @@ def _taken(ctx):
         RuntimeError: they have been taken.
     """
     if ctx.gates is None:
-        raise RuntimeError("cells: the gradient of this pass has been taken already; run the cells again, or with fused=False")
+        raise RuntimeError(
+            "cells: the gradient of this pass has been taken already; run the cells again, or with "
+            "fused=False"
+        )
     gates, ctx.gates = ctx.gates, None
     return gates
 
@@ -115,8 +135,8 @@ def _tanh(x, out):
 
 
 class _GRU(torch.autograd.Function):
-    """r = s(W_r x + b_r + U_r h + c_r), z likewise, n = tanh(W_n x + b_n + r (U_n h + c_n)), h' = (1 - z) n + z h: torch's GRU, whose
-    reset gate acts on the product m = U_n h + c_n.
+    """r = s(W_r x + b_r + U_r h + c_r), z likewise, n = tanh(W_n x + b_n + r (U_n h + c_n)), h' = (1 - z) n +
+    z h: torch's GRU, whose reset gate acts on the product m = U_n h + c_n.
 
     The gates of a step lie as [m, r, z, n]: the first three are what U meets, the last three what W meets.
     """
@@ -131,8 +151,8 @@ class _GRU(torch.autograd.Function):
 
     @staticmethod
     def step(memory, x, before, after, weights, gates=None):
-        """x (inputs, B); before and after: [h] and where h' goes, which may be the same; memory (5 units, B), of which four are the gates
-        unless these are given."""
+        """x (inputs, B); before and after: [h] and where h' goes, which may be the same; memory (5 units, B),
+        of which four are the gates unless these are given."""
         w_gates, w_new, reordered, gate_bias, input_bias, hidden_bias = weights
         (h,), (out,), units = before, after, len(w_new)
         a, from_input = memory[: 4 * units] if gates is None else gates, memory[4 * units :]
@@ -156,7 +176,14 @@ class _GRU(torch.autograd.Function):
         states = x.new_empty(steps + 1, units, columns)
         states[0] = h0
         for step in range(steps):
-            _GRU.step(memory, x[step], states[step : step + 1], states[step + 1 : step + 2], weights, gates[step] if keep else None)
+            _GRU.step(
+                memory,
+                x[step],
+                states[step : step + 1],
+                states[step + 1 : step + 2],
+                weights,
+                gates[step] if keep else None,
+            )
         reordered = weights[2]
         if keep:
             ctx.save_for_backward(x, w, reordered, states)
@@ -169,7 +196,11 @@ class _GRU(torch.autograd.Function):
         gates, aten = _taken(ctx), torch.ops.aten
         steps, _, columns = gates.shape
         units = reordered.shape[1]
-        d_u, d_w, d_bias = torch.zeros_like(reordered), torch.zeros_like(w), gates.new_zeros(4 * units, columns)
+        d_u, d_w, d_bias = (
+            torch.zeros_like(reordered),
+            torch.zeros_like(w),
+            gates.new_zeros(4 * units, columns),
+        )
         d_x = torch.empty_like(x, memory_format=torch.contiguous_format) if ctx.needs_input_grad[0] else None
         dh, work = grad_last.contiguous().clone(), gates.new_empty(units, columns)
         d_n, transposed = gates.new_empty(units, columns), reordered.t().contiguous()
@@ -180,7 +211,9 @@ class _GRU(torch.autograd.Function):
             torch.sub(h, n, out=work).mul_(dh)
             torch.addcmul(dh, dh, z, value=-1, out=d_n)
             dh *= z
-            aten.sigmoid_backward.grad_input(work, z, grad_input=z)  # from here on the gates hold their own gradients
+            aten.sigmoid_backward.grad_input(
+                work, z, grad_input=z
+            )  # from here on the gates hold their own gradients
             aten.tanh_backward.grad_input(d_n, n, grad_input=n)
             torch.mul(n, m, out=work)
             torch.mul(n, r, out=m)
@@ -198,7 +231,8 @@ class _GRU(torch.autograd.Function):
 
 
 class _LSTM(torch.autograd.Function):
-    """i, f, o = s(W x + U h + b), g = tanh(W x + U h + b), c' = f c + i g, h' = o tanh(c'): torch's LSTM, gates in its order i, f, g, o."""
+    """i, f, o = s(W x + U h + b), g = tanh(W x + U h + b), c' = f c + i g, h' = o tanh(c'): torch's LSTM,
+    gates in its order i, f, g, o."""
 
     @staticmethod
     def laid_out(w, u, b, b_hidden):
@@ -207,7 +241,8 @@ class _LSTM(torch.autograd.Function):
 
     @staticmethod
     def step(memory, x, before, after, weights):
-        """x (inputs, B); before and after: [h, c] and where h' and c' go, which may be the same; memory (5 units, B): gates, tanh(c')."""
+        """x (inputs, B); before and after: [h, c] and where h' and c' go, which may be the same; memory (5
+        units, B): gates, tanh(c')."""
         (w, u, bias), (h, c), (h_out, c_out) = weights, before, after
         a = memory[: len(u)]
         i, f, g, o, squashed = memory.view(5, *h.shape)
@@ -224,13 +259,24 @@ class _LSTM(torch.autograd.Function):
     def forward(ctx, x, h0, c0, w, u, b, b_hidden, keep):
         steps, _, columns = x.shape
         units = u.shape[1]
-        gates = _gates(steps, (5 * units, columns), x) if keep else x.new_empty(1, 5 * units, columns)  # with tanh(c') at the end
-        states, cells = x.new_empty(steps + 1, units, columns), x.new_empty(steps + 1 if keep else 1, units, columns)
+        gates = (
+            _gates(steps, (5 * units, columns), x) if keep else x.new_empty(1, 5 * units, columns)
+        )  # with tanh(c') at the end
+        states, cells = (
+            x.new_empty(steps + 1, units, columns),
+            x.new_empty(steps + 1 if keep else 1, units, columns),
+        )
         states[0], cells[0] = h0, c0
         weights = _LSTM.laid_out(w, u, b, b_hidden)
         for step in range(steps):
             cell, next_cell = (cells[step], cells[step + 1]) if keep else (cells[0], cells[0])
-            _LSTM.step(gates[step if keep else 0], x[step], (states[step], cell), (states[step + 1], next_cell), weights)
+            _LSTM.step(
+                gates[step if keep else 0],
+                x[step],
+                (states[step], cell),
+                (states[step + 1], next_cell),
+                weights,
+            )
         if keep:
             ctx.save_for_backward(x, w, u, states, cells)
             ctx.gates = gates
@@ -244,7 +290,11 @@ class _LSTM(torch.autograd.Function):
         units = u.shape[1]
         d_u, d_w, d_bias = torch.zeros_like(u), torch.zeros_like(w), gates.new_zeros(4 * units, columns)
         d_x = torch.empty_like(x, memory_format=torch.contiguous_format) if ctx.needs_input_grad[0] else None
-        dh, dc, work = grad_last.contiguous().clone(), grad_cell.contiguous().clone(), gates.new_empty(units, columns)
+        dh, dc, work = (
+            grad_last.contiguous().clone(),
+            grad_cell.contiguous().clone(),
+            gates.new_empty(units, columns),
+        )
         transposed = u.t().contiguous()
         for step in reversed(range(steps)):
             i, f, g, o, squashed = gates[step].view(5, units, columns)
@@ -253,7 +303,9 @@ class _LSTM(torch.autograd.Function):
             torch.mul(dh, o, out=work)
             dc += aten.tanh_backward.grad_input(work, squashed, grad_input=work)
             dh *= squashed
-            aten.sigmoid_backward.grad_input(dh, o, grad_input=o)  # from here on the gates hold their own gradients
+            aten.sigmoid_backward.grad_input(
+                dh, o, grad_input=o
+            )  # from here on the gates hold their own gradients
             torch.mul(dc, g, out=work)
             torch.mul(dc, i, out=squashed)
             aten.tanh_backward.grad_input(squashed, g, grad_input=g)

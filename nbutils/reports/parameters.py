@@ -1,4 +1,5 @@
-"""The parameters of a notebook: its own defaults, a profile, what the user sets; checked before any work is done."""
+"""The parameters of a notebook: its own defaults, a profile, what the user sets; checked before any work is
+done."""
 
 import ast
 import difflib
@@ -13,27 +14,85 @@ from ..devices import PRECISIONS
 from ..nade.inpainter import KINDS, MERGERS
 from ..nade.losses import LOSSES, WEIGHTINGS
 from ..nade.objective import MASKS
-from ..training import SCHEDULES
+from ..training.loop import SCHEDULES
 from .values import ParameterError, read_yaml, typed
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 # What the parameters mean is the same in every notebook, so what they may be stands here once.
 _LEAST = {
-    "image_size": 8, "hole_size": 1, "num_train": 1, "num_valid": 1, "seed": 0, "steps": 1, "batch_size": 2, "width": 1, "layers": 1,
-    "kernel_size": 1, "reader_size": 2, "reader_kernel": 1, "validate_every": 1, "num_pictures": 1, "num_masks": 2, "gibbs_steps": 1,
-    "caption_dropout": 0, "scored_variables": 1, "start_steps": 1, "readout": 0, "learning_rate": 1e-12, "emd_steps": 1, "num_samples": 2, "num_scored": 2,
-    "num_orders": 2, "schedule_steps": 1, "num_levels": 2, "num_test": 10, "repeat_size": 2, "repeat_steps": 1, "num_seeds": 1,
-    "chrono_learning_rate": 1e-12, "chrono_steps": 1, "chrono_batch_size": 2, "classifier_steps": 1, "lengths": 1, "patch_sizes": 1, "num_searched": 1,
-    "num_merges": 0, "merger_planes": 1, "micro_batches": 1, "checkpoint_every": 1,
-    "depths": 1, "long_steps": 1, "learning_rates": 1e-12, "train_sizes": 2, "timed_size": 8, "timed_width": 1, "num_rounds": 2, "num_repeats": 1,
-    "num_trials": 1, "budget": 1, "max_work": 1, "num_processes": 1,
-    "gru_steps": 1, "gru_batch_size": 1, "gru_learning_rate": 1e-12, "num_exact": 2, "num_compared": 2, "num_particles": 1, "patch_size": 1,
-}  # fmt: skip
+    "image_size": 8,
+    "hole_size": 1,
+    "num_train": 1,
+    "num_valid": 1,
+    "seed": 0,
+    "steps": 1,
+    "batch_size": 2,
+    "width": 1,
+    "layers": 1,
+    "kernel_size": 1,
+    "reader_size": 2,
+    "reader_kernel": 1,
+    "validate_every": 1,
+    "num_pictures": 1,
+    "num_masks": 2,
+    "gibbs_steps": 1,
+    "caption_dropout": 0,
+    "scored_variables": 1,
+    "start_steps": 1,
+    "readout": 0,
+    "learning_rate": 1e-12,
+    "emd_steps": 1,
+    "num_samples": 2,
+    "num_scored": 2,
+    "num_orders": 2,
+    "schedule_steps": 1,
+    "num_levels": 2,
+    "num_test": 10,
+    "repeat_size": 2,
+    "repeat_steps": 1,
+    "num_seeds": 1,
+    "chrono_learning_rate": 1e-12,
+    "chrono_steps": 1,
+    "chrono_batch_size": 2,
+    "classifier_steps": 1,
+    "lengths": 1,
+    "patch_sizes": 1,
+    "num_searched": 1,
+    "num_merges": 0,
+    "merger_planes": 1,
+    "micro_batches": 1,
+    "checkpoint_every": 1,
+    "depths": 1,
+    "long_steps": 1,
+    "learning_rates": 1e-12,
+    "train_sizes": 2,
+    "timed_size": 8,
+    "timed_width": 1,
+    "num_rounds": 2,
+    "num_repeats": 1,
+    "num_trials": 1,
+    "budget": 1,
+    "max_work": 1,
+    "num_processes": 1,
+    "gru_steps": 1,
+    "gru_batch_size": 1,
+    "gru_learning_rate": 1e-12,
+    "num_exact": 2,
+    "num_compared": 2,
+    "num_particles": 1,
+    "patch_size": 1,
+}
 _CHOICES = {
-    "kind": KINDS, "merger": MERGERS, "loss": tuple(LOSSES), "weighting": WEIGHTINGS, "mask": MASKS, "schedule": SCHEDULES, "precision": PRECISIONS,
+    "kind": KINDS,
+    "merger": MERGERS,
+    "loss": tuple(LOSSES),
+    "weighting": WEIGHTINGS,
+    "mask": MASKS,
+    "schedule": SCHEDULES,
+    "precision": PRECISIONS,
     "checkpoint": ("auto", "trained", "published"),
-}  # fmt: skip
+}
 # Those whose values are paths, and what among the values of each is a name instead.
 PATHS = {"data": sources.SOURCES, "digit_data": digits.SOURCES, "compare_with": ("",)}
 
@@ -41,10 +100,14 @@ PATHS = {"data": sources.SOURCES, "digit_data": digits.SOURCES, "compare_with": 
 def in_series():
     """The notebooks of the series in order, dict from name to path.
 
-    What else lies in their folder is none: a notebook without `nbutils.needs` in its metadata, or a copy by its name
-    (`-Copy1`, ` copy`). A numbered file that cannot be read is one, and fails when it is run.
+    What else lies in their folder is none: a notebook without `nbutils.needs` in its metadata, or a copy by
+    its name (`-Copy1`, ` copy`). A numbered file that cannot be read is one, and fails when it is run.
     """
-    return {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if re.fullmatch(r"\w+", path.stem) and _joins(path)}
+    return {
+        path.stem: path
+        for path in sorted(NOTEBOOKS.glob("*.ipynb"))
+        if re.fullmatch(r"\w+", path.stem) and _joins(path)
+    }
 
 
 def _joins(path):
@@ -52,11 +115,16 @@ def _joins(path):
         metadata = json.loads(path.read_bytes())["metadata"]
     except (OSError, ValueError, KeyError, TypeError):
         return path.stem[0].isdigit()
-    return isinstance(metadata, dict) and isinstance(metadata.get("nbutils"), dict) and "needs" in metadata["nbutils"]
+    return (
+        isinstance(metadata, dict)
+        and isinstance(metadata.get("nbutils"), dict)
+        and "needs" in metadata["nbutils"]
+    )
 
 
 def source(path):
-    """The notebook in a file; None where the file holds none, which fails when it is run and is no reason not to run the others."""
+    """The notebook in a file; None where the file holds none, which fails when it is run and is no reason not
+    to run the others."""
     import nbformat  # here, because kernels check parameters and read no notebooks
 
     try:
@@ -68,7 +136,8 @@ def source(path):
 
 
 def declared(path):
-    """The parameters of a notebook and their defaults, from its cell tagged `parameters`, which holds plain literals.
+    """The parameters of a notebook and their defaults, from its cell tagged `parameters`, which holds plain
+    literals.
 
     Raises:
         ParameterError: no such cell, or something in it that is not `name = literal`.
@@ -89,7 +158,9 @@ def literals(notebook, path):
             (target,) = statement.targets
             defaults[target.id] = ast.literal_eval(statement.value)
         except (AttributeError, ValueError):
-            raise ParameterError(f"{path}: the parameters cell has {ast.unparse(statement)!r}; expected name = literal") from None
+            raise ParameterError(
+                f"{path}: the parameters cell has {ast.unparse(statement)!r}; expected name = literal"
+            ) from None
     return defaults
 
 
@@ -102,7 +173,9 @@ def read_profile(name):
         ParameterError: no such profile, or not a mapping of mappings.
     """
     path = NOTEBOOKS / "profiles" / f"{name}.yaml"
-    path = path if os.path.isfile(path) else Path(name)  # os.path takes any text for a path, also one that cannot be one
+    path = (
+        path if os.path.isfile(path) else Path(name)
+    )  # os.path takes any text for a path, also one that cannot be one
     if not os.path.isfile(path):
         known = ", ".join(sorted(p.stem for p in (NOTEBOOKS / "profiles").glob("*.yaml")))
         raise ParameterError(f"profile: {name!r}; expected one of {known}, or the path of a YAML file")
@@ -113,7 +186,8 @@ def read_profile(name):
 
 
 def read_mapping(path):
-    """The mapping that a YAML file holds, of texts that parameters read by their own types. Paths are meant from its folder.
+    """The mapping that a YAML file holds, of texts that parameters read by their own types. Paths are meant
+    from its folder.
 
     Raises:
         ParameterError: not YAML, or not a mapping.
@@ -121,10 +195,15 @@ def read_mapping(path):
     try:
         text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ParameterError(f"{path}: not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}); save it as UTF-8") from None
+        raise ParameterError(
+            f"{path}: not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}); save it "
+            "as UTF-8"
+        ) from None
     mapping = read_yaml(text, path) or {}
     if not isinstance(mapping, dict):
-        raise ParameterError(f"{path}: expected a mapping of parameters by name, found {type(mapping).__name__}")
+        raise ParameterError(
+            f"{path}: expected a mapping of parameters by name, found {type(mapping).__name__}"
+        )
     return _placed(mapping, Path(path).parent)
 
 
@@ -141,7 +220,8 @@ def _place(name, value, folder):
 
 
 def parse_settings(settings, option="--set"):
-    """`name=value` strings to a dict of the values as they were typed, which parameters read by their own types.
+    """`name=value` strings to a dict of the values as they were typed, which parameters read by their own
+    types.
 
     Raises:
         ParameterError: no `=`, or a name given twice; the message names the `option`.
@@ -158,7 +238,8 @@ def parse_settings(settings, option="--set"):
 
 
 def resources(texts):
-    """`NAME=NUMBER` strings to a dict of numbers, as `--resource` has them; raises ParameterError as `parse_settings`."""
+    """`NAME=NUMBER` strings to a dict of numbers, as `--resource` has them; raises ParameterError as
+    `parse_settings`."""
     given = parse_settings(texts, "--resource")
     return {name: typed("--resource", name, number, 1.0) for name, number in given.items()}
 
@@ -169,7 +250,8 @@ def resolve(notebooks, profile, settings):
     Args:
         notebooks: dict from name to path, in the order of the series.
         profile: from `read_profile`.
-        settings: from `parse_settings`; each applies to every notebook that declares it, and must apply to one at least.
+        settings: from `parse_settings`; each applies to every notebook that declares it, and must apply to
+            one at least.
     Returns:
         dict from notebook name to dict of parameters; a file that holds no notebook is not in it.
     Raises:
@@ -184,10 +266,15 @@ def resolve(notebooks, profile, settings):
         raise ParameterError("reports: is not set as a parameter; name the folder with --out")
     for name in settings:
         if not any(name in values for values in defaults.values()):
-            raise ParameterError(f"--set {name}: no notebook of this run has this parameter{_nearest(name, {n for d in defaults.values() for n in d})}")
+            raise ParameterError(
+                f"--set {name}: no notebook of this run has this "
+                f"parameter{_nearest(name, {n for d in defaults.values() for n in d})}"
+            )
     resolved = {}
     for notebook, values in defaults.items():
-        chosen = profile.get(notebook, {}) | {name: value for name, value in settings.items() if name in values}
+        chosen = profile.get(notebook, {}) | {
+            name: value for name, value in settings.items() if name in values
+        }
         resolved[notebook] = merge(notebook, values, chosen)
     return resolved
 
@@ -198,11 +285,12 @@ def merge(owner, defaults, chosen):
     Args:
         owner: the name that messages give.
         defaults: dict from name to value.
-        chosen: dict from name to a text that the parameter reads by the type of its default, or to a value of that type.
+        chosen: dict from name to a text that the parameter reads by the type of its default, or to a value of
+            that type.
     """
     values = defaults | _placed(as_typed(owner, defaults, chosen), os.getcwd())
     try:
-        check(**values)
+        check(values)
     except (ValueError, OSError) as error:
         raise ParameterError(f"{owner}: {error}") from None
     return values
@@ -216,13 +304,18 @@ def as_typed(owner, defaults, chosen):
     return {name: typed(owner, name, value, defaults[name]) for name, value in chosen.items()}
 
 
-def check(**parameters):
-    """Check the values of parameters by what their names mean, as the runner does for a whole series and each notebook for itself.
+def check(names):
+    """Check values by what the names of parameters mean, as the runner does for a series and each notebook
+    for itself.
 
+    Args:
+        names: dict from name to value, such as a notebook's `globals()`; what is no parameter is passed over.
     Raises:
-        ValueError: an impossible value, a folder of photographs that is not there, or a notebook run from above its folder.
+        ValueError: an impossible value, a folder of photographs that is not there, or a notebook run from
+            above its folder.
     """
     _know_where()
+    parameters = {name: names[name] for name in (*_LEAST, *_CHOICES, *PATHS) if name in names}
     for name, value in parameters.items():
         for entry in value if isinstance(value, list | tuple) else (value,):
             if name in _LEAST and not entry >= _LEAST[name]:
@@ -230,15 +323,23 @@ def check(**parameters):
             if name in _CHOICES and entry not in _CHOICES[name]:
                 raise ParameterError(f"{name}: {entry!r}; expected one of {', '.join(_CHOICES[name])}")
     if parameters.get("caption_dropout", 0) > 1:
-        raise ParameterError(f"caption_dropout: {parameters['caption_dropout']}; expected a share between 0 and 1")
+        raise ParameterError(
+            f"caption_dropout: {parameters['caption_dropout']}; expected a share between 0 and 1"
+        )
     size, hole = parameters.get("image_size"), parameters.get("hole_size")
     if size and hole and hole > size:
-        raise ParameterError(f"hole_size: a hole of {hole} x {hole} does not fit into pictures of {size} x {size}")
+        raise ParameterError(
+            f"hole_size: a hole of {hole} x {hole} does not fit into pictures of {size} x {size}"
+        )
     for name in PATHS:
         if not parameters.get(name, "-") and "" not in PATHS[name]:
-            raise ParameterError(f"{name}: is empty; expected {', '.join(PATHS[name])}, or the path of a folder")
+            raise ParameterError(
+                f"{name}: is empty; expected {', '.join(PATHS[name])}, or the path of a folder"
+            )
     if (folder := parameters.get("compare_with")) and not list(Path(folder).glob("*.json")):
-        raise ParameterError(f"compare_with: {folder!r}; expected the folder of another run, with its results")
+        raise ParameterError(
+            f"compare_with: {folder!r}; expected the folder of another run, with its results"
+        )
     if parameters.get("data", "scenes") != "scenes":
         sources.photos_folder(parameters["data"])
     if parameters.get("digit_data", "embedded") != "embedded":
@@ -246,13 +347,22 @@ def check(**parameters):
 
 
 def _know_where():
-    """Refuse a notebook that is run from the root of its clone or above, where what is beside its folder is outside."""
+    """Refuse a notebook that is run from the root of its clone or above, where what is beside its folder is
+    outside."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell and shell.user_ns.get("reports") == "../reports" and NOTEBOOKS.parent.is_relative_to(Path.cwd()):
-        where = "is meant from the folder of the notebooks: run there, as by papermill's --cwd, or set reports"
+        where = (
+            "is meant from the folder of the notebooks: run there, as by papermill's --cwd, or set reports"
+        )
         raise ParameterError(f"reports: '../reports' {where}")
 
 
 def _nearest(name, names):
     close = difflib.get_close_matches(name, list(names), 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(sorted(names))}" if len(names) < 30 else ""
+    return (
+        f"; did you mean {close[0]!r}?"
+        if close
+        else f"; it has {', '.join(sorted(names))}"
+        if len(names) < 30
+        else ""
+    )

@@ -1,11 +1,14 @@
-"""Results and models that stand in the repository, for whoever has trained none: the published run, and the models that `quick` fills with."""
+"""Results and models that stand in the repository, for whoever has trained none: the published run, and the
+models that `quick` fills with."""
 
 import json
 import shutil
 from pathlib import Path
 
+from ..evidence import results
 from ..files import written_whole
-from . import figures, parameters, results
+from ..show import figures
+from . import parameters
 
 SMALL = "quick"  # folder of the small models, in that of the published run
 _MANIFEST = "published.json"
@@ -19,9 +22,15 @@ def folder():
     """
     repository = parameters.NOTEBOOKS.parent
     if not parameters.NOTEBOOKS.is_dir():
-        raise FileNotFoundError("nbutils is installed without its repository, where the published models are; clone it and run there, or train with checkpoint = 'trained'")
+        raise FileNotFoundError(
+            "nbutils is installed without its repository, where the published models are; clone it and "
+            "run there, or train with checkpoint = 'trained'"
+        )
     if not (repository / "docs" / _MANIFEST).is_file():
-        raise FileNotFoundError(f"{repository / 'docs'}: nothing is published there yet; `nbutils publish` does it with a finished run, or train with checkpoint = 'trained'")
+        raise FileNotFoundError(
+            f"{repository / 'docs'}: nothing is published there yet; `nbutils publish` does it with a "
+            "finished run, or train with checkpoint = 'trained'"
+        )
     return repository / "docs"
 
 
@@ -45,7 +54,8 @@ def checkpoint(notebook, model=None):
 
 
 def fitting(notebook, **choices):
-    """The folder and the results of the published models of a notebook that were trained with these `choices`.
+    """The folder and the results of the published models of a notebook that were trained with these
+    `choices`.
 
     Returns:
         (folder, results), or None where there are none.
@@ -57,7 +67,8 @@ def fitting(notebook, **choices):
 
 
 def take(reports, notebook, **choices):
-    """Copy the published models of a notebook that were trained with these `choices` into a folder of reports, as if trained there.
+    """Copy the published models of a notebook that were trained with these `choices` into a folder of
+    reports, as if trained there.
 
     Returns:
         dict from name of a model to the path of its checkpoint in `reports`.
@@ -66,10 +77,16 @@ def take(reports, notebook, **choices):
     """
     found = fitting(notebook, **choices)
     if not found:
-        there = [", ".join(f"{name} = {saved['choices'][name]!r}" for name in choices) for _, saved in _of(notebook)]
+        there = [
+            ", ".join(f"{name} = {saved['choices'][name]!r}" for name in choices)
+            for _, saved in _of(notebook)
+        ]
         wanted = ", ".join(f"{name} = {value!r}" for name, value in choices.items())
-        raise ValueError(f"checkpoint: no models are published for {wanted}; there are some for {' and for '.join(there) or 'nothing'}; "
-                         "take those values, or train with checkpoint = 'trained'")  # fmt: skip
+        raise ValueError(
+            f"checkpoint: no models are published for {wanted}; there are some for "
+            f"{' and for '.join(there) or 'nothing'}; "
+            "take those values, or train with checkpoint = 'trained'"
+        )
     source, saved = found
     for place in saved["checkpoints"].values():
         with written_whole(Path(reports) / place) as beside:
@@ -82,7 +99,8 @@ def quote(reports, notebook, **sizes):
 
     Args:
         reports: folder of this run's reports.
-        sizes: parameters of the notebook, and what they are in this run; one that is larger in the published run is enough.
+        sizes: parameters of the notebook, and what they are in this run; one that is larger in the published
+            run is enough.
     """
     place = parameters.NOTEBOOKS.parent / "docs"
     if not (place / f"{notebook}.json").is_file():
@@ -91,8 +109,14 @@ def quote(reports, notebook, **sizes):
     if any(facts["parameters"].get(name, value) > value for name, value in sizes.items()):
         profile = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))["profile"]
         found = results.load(place, notebook)["findings"]
-        said = "\n".join(f"> - {figures.plain(entry['text'])} ({link(reports, notebook, entry['evidence'])})" for entry in found)
-        figures.say(f"> **This run is too small to decide much here.** The published one, profile `{profile}`, found:\n>\n{said}")
+        said = "\n".join(
+            f"> - {figures.plain(entry['text'])} ({link(reports, notebook, entry['evidence'])})"
+            for entry in found
+        )
+        figures.say(
+            f"> **This run is too small to decide much here.** The published one, profile `{profile}`, "
+            f"found:\n>\n{said}"
+        )
 
 
 def quote_verdicts(reports, entries):
@@ -107,20 +131,29 @@ def quote_verdicts(reports, entries):
     open_here = {entry["id"] for entry in entries if entry["verdict"] == "undecided"}
     decided = [entry for entry in before if entry["id"] in open_here and entry["verdict"] != "undecided"]
     if decided:
-        said = ", ".join(f"{entry['id']} *{entry['verdict']}* ({link(reports, entry['notebook'], entry['evidence'])})" for entry in decided)
+        said = ", ".join(
+            f"{entry['id']} *{entry['verdict']}* ({link(reports, entry['notebook'], entry['evidence'])})"
+            for entry in decided
+        )
         figures.say(f"Of what stays undecided here, the published run decided {len(decided)}: {said}.")
 
 
 def link(reports, notebook, evidence):
-    """A Markdown link from a page in `reports` to a figure or table of a published report; where no link can lead there, its name."""
+    """A Markdown link from a page in `reports` to a figure or table of a published report; where no link can
+    lead there, its name."""
     docs, text = parameters.NOTEBOOKS.parent / "docs", f"published report {notebook.split('_')[0]}"
     beside = Path(reports).resolve().parent == docs.parent.resolve()
     return f"[{text}](../docs/{notebook}.html#{evidence})" if beside else text
 
 
 def digests():
-    """What tells these publications from others: the digests of all of their files, for what depends on them."""
-    return [(place / _MANIFEST).read_text(encoding="utf-8") for place in _folders() if (place / _MANIFEST).is_file()]
+    """What tells these publications from others: the digests of all of their files, for what depends on
+    them."""
+    return [
+        (place / _MANIFEST).read_text(encoding="utf-8")
+        for place in _folders()
+        if (place / _MANIFEST).is_file()
+    ]
 
 
 def _folders():
@@ -129,4 +162,8 @@ def _folders():
 
 
 def _of(notebook):
-    return [(place, results.load(place, notebook)) for place in _folders() if (place / f"{notebook}.json").is_file()]
+    return [
+        (place, results.load(place, notebook))
+        for place in _folders()
+        if (place / f"{notebook}.json").is_file()
+    ]

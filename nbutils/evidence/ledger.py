@@ -1,0 +1,349 @@
+"""The claims of the two studies, and what became of each: a rule that is shown before its number is known, an
+effect with an interval, a verdict.
+
+A notebook states a claim with its rule, measures, and settles it; `results.save` keeps what was settled, and
+the last notebook collects it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..show import figures
+from . import results
+
+VERDICTS = ("supported", "refuted", "undecided")
+_ENOUGH_TO_RESAMPLE = (
+    8  # with fewer, a bootstrap draws the same few values again and again, and its interval is too short
+)
+
+_FIRST, _SECOND, _THIRD, _DIGITS = (
+    "post of 2017-04-02",
+    "post of 2017-04-09",
+    "post of 2017-04-23",
+    "report on MNIST, 2017",
+)
+CLAIMS = {
+    "A01": (
+        "Sequential (ancestral) sampling gives worse samples than Gibbs sampling, because errors accumulate.",
+        _FIRST,
+    ),
+    "A02": ("Resampling the block independently, in one shot, still beats ancestral sampling.", _FIRST),
+    "A03": ("The caption provides very little information.", _FIRST),
+    "A04": ("Samples are fond of extreme values, although the levels are 256 unordered categories.", _FIRST),
+    "A05": ("Shallower models are drastically easier to optimise.", _SECOND),
+    "A06": ("Random masking makes it practically impossible to overfit.", _SECOND),
+    "A07": (
+        "Optimisation is much smoother with the earth mover's distance than with cross-entropy.",
+        _SECOND,
+    ),
+    "A08": ("With dilated convolutions the whole thing runs about three times as fast.", _SECOND),
+    "A09": ("Residual and dilated convolutions bring no particular luck.", _SECOND),
+    "A10": ("The antigreedy order gives a dramatically better likelihood with teacher forcing.", _SECOND),
+    "A11": ("The antigreedy order also helps in generation (asked there, not answered).", _SECOND),
+    "A12": (
+        "The size of a random mask is uniform when the share of known variables is drawn from U(0, 1).",
+        "source of the " + _THIRD,
+    ),
+    "A13": (
+        "Contiguish masks make the model care about more than local correlations.",
+        "source of the " + _THIRD,
+    ),
+    "A14": (
+        (
+            "Maximum likelihood spreads probability where it should not, so a lower temperature improves "
+            "samples."
+        ),
+        _THIRD,
+    ),
+    "A15": (
+        (
+            "Lowering the temperature of each conditional is not lowering that of the joint; in the limit "
+            "it is greedy argmax sampling."
+        ),
+        _THIRD,
+    ),
+    "A16": (
+        "Smaller blocks mean more context and less entropy, an effect like that of a lower temperature.",
+        _THIRD,
+    ),
+    "A17": ("Gibbs sampling can revisit decisions and correct them.", _THIRD),
+    "A18": (
+        "The schedule of 0.9, 0.1 and 0.7 is not right for images; much more time should go to small blocks.",
+        _THIRD,
+    ),
+    "A19": ("The published grid of schedules was run as described.", _THIRD),
+    "A20": ("A convolutional reader with attention over words finds the words that matter.", _FIRST),
+    "B01": ("Neither cell can output its input exactly.", _DIGITS),
+    "B02": ("Both cells can hold their state.", _DIGITS),
+    "B03": ("The GRU is not a special case of the LSTM.", _DIGITS),
+    "B04": ("GRUs train more stably than LSTMs and end better.", _DIGITS),
+    "B05": ("Batch normalisation helps a lot; without it training is erratic.", _DIGITS),
+    "B06": (
+        "More units are better; three stacked layers of 32 fall in between and converge more slowly.",
+        _DIGITS,
+    ),
+    "B07": (
+        "The recurrent models are slightly worse than a network that sees the whole image at once.",
+        _DIGITS,
+    ),
+    "B08": ("Distinct digits (0, 1, 4) are filled in correctly more often than ambiguous ones.", _DIGITS),
+    "B09": ("In long in-paintings samples have a lower cross-entropy than the truth.", _DIGITS),
+    "B10": ("The exact in-painting never has a higher cross-entropy than the truth.", _DIGITS),
+    "B11": ("One-pixel in-paintings equal the truth much more often than those of 2 x 2.", _DIGITS),
+    "B12": ("That the test set was used for selection did not matter.", _DIGITS),
+    "B13": ("Some LSTM runs drop from a good result to almost chance in the middle of training.", _DIGITS),
+}
+
+
+def mean(values):
+    """Mean of independent values with a 95% interval: bias-corrected bootstrap (BCa; Efron 1987) over them,
+    Student's t where they are few.
+
+    Args:
+        values: numbers, one for each unit that repeats the measurement: a picture, a training.
+    Returns:
+        dict: `effect`; `interval`, [low, high], None for fewer than two values; `n`; `method`.
+    """
+    values = np.asarray(values, np.float64).ravel()
+    found = {"effect": float(values.mean()), "n": len(values)}
+    if len(values) < 2:
+        return found | {"interval": None, "method": "one measurement"}
+    if len(values) < _ENOUGH_TO_RESAMPLE or np.ptp(values) == 0:
+        middle, half = results.interval(values)
+        return found | {"interval": [middle - half, middle + half], "method": "Student's t"}
+    return found | {"interval": _bootstrapped((values,), np.mean), "method": "bootstrap"}
+
+
+def difference(first, second):
+    """Mean of some units minus the mean of others, with a 95% bootstrap interval; as from `mean`, `n` of both
+    together.
+
+    Raises:
+        ValueError: fewer than two values in one of them.
+    """
+    first, second = (np.asarray(values, np.float64).ravel() for values in (first, second))
+    if min(len(first), len(second)) < 2:
+        raise ValueError(
+            f"first, second: {len(first)} and {len(second)} values; an interval needs at least two of each"
+        )
+    found = {"effect": float(first.mean() - second.mean()), "n": len(first) + len(second)}
+    if min(len(first), len(second)) < _ENOUGH_TO_RESAMPLE or min(np.ptp(first), np.ptp(second)) == 0:
+        from scipy.stats import (
+            ttest_ind,
+        )  # here, as SciPy takes long to import and not every process needs it
+
+        bounds = ttest_ind(first, second, equal_var=False).confidence_interval()
+        return found | {"interval": [float(bounds.low), float(bounds.high)], "method": "Welch's t"}
+    return found | {
+        "interval": _bootstrapped((first, second), lambda a, b, axis: a.mean(axis) - b.mean(axis)),
+        "method": "bootstrap",
+    }
+
+
+def _bootstrapped(samples, statistic):
+    from scipy.stats import bootstrap
+
+    bounds = bootstrap(samples, statistic, rng=np.random.default_rng(0)).confidence_interval
+    return [float(bounds.low), float(bounds.high)]
+
+
+def exact(value, n=1):
+    """A number that has no sampling error, such as one from algebra or from a whole enumeration; `n` says
+    over how many cases; as from `mean`."""
+    return {"effect": float(value), "interval": None, "n": n, "method": "exact"}
+
+
+def side(found, null=0.0):
+    """On which side of `null` the interval of an effect lies: 1 above, -1 below, 0 where it holds it or there
+    is none."""
+    low, high = found["interval"] or (null, null)
+    return (low > null) - (high < null)
+
+
+def decisive(effects):
+    """Of several effects (a dict from name) the one whose interval lies furthest from zero, in units of its
+    width: (name, effect)."""
+    return max(
+        effects.items(),
+        key=lambda item: (
+            max(item[1]["interval"][0], -item[1]["interval"][1]) / max(np.ptp(item[1]["interval"]), 1e-12)
+        ),
+    )
+
+
+class Ledger:
+    """The claims that one notebook settles."""
+
+    def __init__(self):
+        self.rules, self.entries = {}, []
+
+    def state(self, claim, rule):
+        """Show a claim and the rule that will decide it.
+
+        Args:
+            claim: its id in `CLAIMS`.
+            rule: Markdown; when it is supported, when refuted, when undecided.
+        """
+        text, source = CLAIMS[claim]
+        self.rules[claim] = rule
+        figures.say(f"> **Claim {claim}** ({source}): *{text}*\n>\n> **Rule.** {rule}")
+
+    def settle(
+        self,
+        claim,
+        found,
+        *,
+        unit,
+        per,
+        measured,
+        evidence,
+        above="supported",
+        below="refuted",
+        null=0.0,
+        verdict=None,
+    ):
+        """Decide a claim by its rule and show what came of it.
+
+        Args:
+            claim: its id, stated before.
+            found: from `mean`, `difference` or `exact`.
+            unit: what the effect is measured in.
+            per: what was repeated, plural: pictures, seeds, masks.
+            measured: what the effect is of, a few words.
+            evidence: name of the figure or table that carries it: "figure-NAME" or "table-NAME".
+            above, below: the verdicts for an interval above and below `null`; one that holds it leaves the
+                claim undecided.
+            verdict: the rule's verdict where it weighs more than one number; without an interval it is
+                needed.
+        Returns:
+            the verdict.
+        Raises:
+            ValueError: the claim was not stated or is settled already, no such verdict, or one that the
+                interval does not support.
+        """
+        if claim not in self.rules or any(entry["id"] == claim for entry in self.entries):
+            raise ValueError(
+                f"claim: {claim} "
+                + (
+                    "is settled already"
+                    if claim in self.rules
+                    else "was not stated; its rule has to stand before its number"
+                )
+            )
+        interval = found["interval"]
+        if verdict is None and interval:
+            verdict = {1: above, -1: below, 0: "undecided"}[side(found, null)]
+        if verdict not in VERDICTS:
+            raise ValueError(f"verdict: {verdict!r} for {claim}; expected one of {', '.join(VERDICTS)}")
+        if interval and not side(found, null) and verdict != "undecided":
+            raise ValueError(f"verdict: {verdict!r} for {claim}, but the interval {interval} holds {null}")
+        text, source = CLAIMS[claim]
+        entry = {
+            "id": claim,
+            "claim": text,
+            "source": source,
+            "rule": self.rules[claim],
+            "measurement": measured,
+            "effect": found["effect"],
+            "unit": unit,
+            "interval": interval,
+            "null": null,
+            "repeats": found["n"],
+            "per": per,
+            "method": found["method"],
+            "verdict": verdict,
+            "evidence": evidence,
+        }
+        self.entries.append(entry)
+        figures.say(
+            f"> **Claim {claim}: {verdict}.** {measured[0].upper()}{measured[1:]}: {quantity(entry)} "
+            f"([evidence](#{evidence}))."
+        )
+        return verdict
+
+    def undecided(self, claim, why, *, evidence):
+        """Leave a claim undecided that this run cannot measure; `why` says what it would take."""
+        return self.settle(
+            claim,
+            {"effect": None, "interval": None, "n": 0, "method": "not measured"},
+            unit="",
+            per="",
+            measured=why,
+            evidence=evidence,
+            verdict="undecided",
+        )
+
+
+def quantity(entry):
+    """Effect, interval and repeats of an entry, as text."""
+    if entry["effect"] is None:
+        return "not measured"
+    text = f"{entry['effect']:+.3g} {entry['unit']}".strip()
+    if entry["interval"]:
+        low, high = entry["interval"]
+        text += f" (95% interval {low:+.3g} to {high:+.3g}, {entry['method']})"
+    return text + f", {entry['repeats']:,} {entry['per']}"
+
+
+def table(entries, caption, name):
+    """Show entries of `collect`, the verdict of each a link to the figure or table that carries it."""
+    rows = []
+    for entry in entries:
+        evidence = (
+            figures.Link(entry["verdict"], f"{entry['notebook']}.html#{entry['evidence']}")
+            if entry["notebook"]
+            else entry["verdict"]
+        )
+        rows.append(
+            {
+                "": entry["id"],
+                "claim": f"{entry['claim']} ({entry['source']})",
+                "verdict": evidence,
+                "measured": f"{entry['measurement']}: {quantity(entry)}",
+            }
+        )
+    figures.table(rows, caption, name)
+
+
+def collect(reports, notebooks):
+    """What the notebooks of a series settled.
+
+    Args:
+        reports: folder of their results.
+        notebooks: their names.
+    Returns:
+        list of dicts, one for each of `CLAIMS` in order: the entries of `Ledger.settle` with the `notebook`;
+            a claim that none of them
+        settled is undecided, and its `measurement` says so.
+    Raises:
+        FileNotFoundError: a notebook has not been run.
+        ValueError: two notebooks settle one claim.
+    """
+    found = {}
+    for notebook in notebooks:
+        for entry in results.load(reports, notebook).get("claims", []):
+            if entry["id"] in found:
+                raise ValueError(
+                    f"{Path(reports) / notebook}.json: claim {entry['id']} is settled by "
+                    f"{found[entry['id']]['notebook']} too"
+                )
+            found[entry["id"]] = entry | {"notebook": notebook}
+    nothing = {
+        "rule": "",
+        "measurement": "no notebook measures it",
+        "effect": None,
+        "unit": "",
+        "interval": None,
+        "null": 0.0,
+        "repeats": 0,
+        "per": "",
+        "method": "",
+        "verdict": "undecided",
+        "evidence": "",
+        "notebook": "",
+    }
+    return [
+        found.get(claim) or {"id": claim, "claim": text, "source": source, **nothing}
+        for claim, (text, source) in CLAIMS.items()
+    ]

@@ -1,0 +1,130 @@
+"""What a notebook found: intervals of its numbers, and all of them as JSON beside its page, for other
+notebooks, the index and anyone's program."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..files import write_json
+
+RUNNING = "NBUTILS_NOTEBOOK"  # variable that names the notebook which the runner runs
+
+
+def interval(values):
+    """Mean of independent values and the half-width of its 95% confidence interval by Student's t, which few
+    values make wide.
+
+    Args:
+        values: at least two numbers.
+    Returns:
+        (mean, half-width), floats.
+    Raises:
+        ValueError: fewer than two values, or one that is NaN or infinite.
+    """
+    values = np.asarray(values, np.float64).ravel()
+    if len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"values: {values}; an interval needs at least two finite numbers")
+    from scipy.special import stdtrit  # here, as SciPy takes long to import and not every process needs it
+
+    quantile = stdtrit(len(values) - 1, 0.975)  # of Student's t
+    return float(values.mean()), float(quantile * values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def effect(differences):
+    """A paired difference: `mean`, the `half` width of its 95% interval, the number `n` of pairs, and
+    `verdict`: more, less, or undecided where the interval holds 0."""
+    mean, half = interval(differences)
+    return {
+        "mean": mean,
+        "half": half,
+        "n": len(differences),
+        "verdict": "undecided" if abs(mean) <= half else "more" if mean > 0 else "less",
+    }
+
+
+def share(hits, trials):
+    """How often something happened, with the exact 95% interval of Clopper and Pearson: `share`, `low`,
+    `high`, `n`.
+
+    Raises:
+        ValueError: no trials, or more hits than trials.
+    """
+    from scipy.stats import binomtest
+
+    bounds = binomtest(hits, trials).proportion_ci()
+    return {"share": hits / trials, "low": float(bounds.low), "high": float(bounds.high), "n": trials}
+
+
+def finding(text, evidence, number):
+    """A sentence of what a notebook found, for its page and the index.
+
+    Args:
+        text: a sentence made from numbers that the notebook saves.
+        evidence: name of the figure or table that shows it: "figure-NAME" or "table-NAME".
+        number: where among the saved numbers the one behind it stands, names joined by slashes.
+    """
+    return {"text": text, "evidence": evidence, "number": number}
+
+
+def save(reports, notebook, numbers, findings, ledger=None, files=()):
+    """Write `<reports>/<notebook>.json`; in a copy of the notebook, where that is known, under the name of
+    the copy.
+
+    Args:
+        reports: folder.
+        notebook: name of the notebook, without suffix.
+        numbers: dict that JSON can hold, finite numbers only.
+        findings: list from `finding`, for the page and the index.
+        ledger: ledger.Ledger of the claims that the notebook settled.
+        files: names of the files that the notebook has written beside it, which go wherever its results go.
+    Raises:
+        KeyError: a finding names a number that is not there.
+        ValueError: a number is NaN or infinite; a claim was stated and not settled; a file is not there, or
+            not beside the results.
+    """
+    for entry in findings:
+        _at(numbers, entry["number"])
+    if ledger:
+        open_claims = set(ledger.rules) - {entry["id"] for entry in ledger.entries}
+        if open_claims:
+            raise ValueError(f"ledger: stated and not settled: {', '.join(sorted(open_claims))}")
+        numbers = numbers | {"claims": ledger.entries}
+    for name in files:
+        if Path(name).name != name or not (Path(reports) / name).is_file():
+            raise ValueError(f"files: {name!r}; expected the name of a file that is in {reports}")
+    declared = {"files": list(files)} if files else {}
+    write_json(
+        Path(reports) / f"{_running() or notebook}.json", {"findings": findings, **numbers, **declared}
+    )
+
+
+def _running():
+    """The name of the notebook that runs, from the runner or from JupyterLab; None where nobody says."""
+    name = os.environ.get(RUNNING) or Path(os.environ.get("JPY_SESSION_NAME", "")).name
+    return name.removesuffix(".ipynb") or None
+
+
+def _at(numbers, place):
+    for name in place.split("/"):
+        try:
+            numbers = numbers[int(name)] if isinstance(numbers, list | tuple) else numbers[name]
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise KeyError(
+                f"number: {place!r} is not among the saved numbers; there is no {name!r}"
+            ) from None
+    return numbers
+
+
+def load(reports, notebook):
+    """What another notebook saved.
+
+    Raises:
+        FileNotFoundError: it has not been run; the message says how.
+    """
+    path = Path(reports) / f"{notebook}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no results; run `nbutils run {notebook.split('_')[0]}` first")
+    return json.loads(path.read_text(encoding="utf-8"))

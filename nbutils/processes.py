@@ -1,0 +1,67 @@
+"""Several trainings at a time, each in a process and on a processor core of its own."""
+
+import contextlib
+import functools
+import io
+import os
+import threading
+import time
+
+import joblib
+import torch
+
+
+def side_by_side(function, calls, jobs):
+    """Call a function with each of several tuples of arguments, `jobs` at a time, each call in a worker
+    process.
+
+    Returns:
+        generator of results, as they come.
+    Raises:
+        concurrent.futures.process.BrokenProcessPool: a worker was killed.
+    """
+    # A pool of one would be this very process, which a worker that runs out of memory must not take with it.
+    workers = joblib.Parallel(
+        max(2, jobs),
+        pre_dispatch=jobs,
+        batch_size=1,
+        return_as="generator_unordered",
+        inner_max_num_threads=1,
+        backend="loky",
+    )
+    return workers(joblib.delayed(_in_worker)(function, arguments) for arguments in calls)
+
+
+def _in_worker(function, arguments):
+    end_with_parent()
+    with (
+        single_threaded(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):  # bars of several processes would overwrite each other
+        return function(*arguments)
+
+
+@contextlib.contextmanager
+def single_threaded():
+    """One processor core for what is inside, so that sums are added up in the same order however many
+    processes there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@functools.cache
+def end_with_parent():
+    """End this process when its parent has been killed, so that nothing trains on unseen, into folders that a
+    new run uses."""
+    parent = os.getppid()
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,324 @@
+"""Publishes a finished run: pages, executed notebooks, results and small checkpoints, in a folder that the
+repository keeps.
+
+Nothing is run or rendered anew, and pictures change their format alone. Whatever speaks against a run is
+found before anything is written.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+import nbformat
+import torch
+
+from ...files import write_text
+from ...training import checkpoints
+from .. import parameters
+from ..render import rendering
+from ..run import records, workers
+from ..run.execution import is_commit
+from . import front_page, leaks, lighter, placing
+
+LARGEST = 45_000_000  # bytes of the folder
+LARGEST_PAGE = 12_000_000
+LARGEST_CHECKPOINTS = 15_000_000  # together
+_CLAIMS = "claims.json"
+
+
+class PublishError(ValueError):
+    """A run that cannot be published; the message is one line that says why and what to do."""
+
+
+def publish(reports, to, report=print):
+    """Publish the run in the folder `reports` into the folder `to`, and show it in the README beside that
+    where it has the markers.
+
+    Args:
+        reports: folder of a whole run of the series.
+        to: folder; of what is in it, only what was published before is changed.
+        report: called with a line of text for what was done.
+    Raises:
+        PublishError, PlaceError, CheckpointError: what speaks against it; nothing has been written.
+        OSError: the folder cannot be written, or the disk is full; the same call goes on from there.
+    """
+    reports, to = Path(reports).resolve(), Path(to).resolve()
+    outcomes = _finished(reports)
+    with records.alone_in(reports, report):
+        outcomes = _finished(reports)  # once more, as another run may have gone on meanwhile
+        notebooks = {name: nbformat.read(reports / f"{name}.ipynb", as_version=4) for name in outcomes}
+        manifest = _manifest(notebooks)
+        files = _files(reports, notebooks, outcomes)
+    findings = {
+        name: json.loads(files[f"{name}.json"]).get("findings", [])
+        for name in notebooks
+        if f"{name}.json" in files
+    }
+    titles = {name: rendering.title_and_abstract(notebook)[0] for name, notebook in notebooks.items()}
+    moving = front_page.moving_pictures(notebooks)
+    files |= {front_page.ANIMATION: moving[1]} if moving else {}
+    readme = to.parent / "README.md"
+    before = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    try:
+        after = front_page.with_block(
+            before,
+            front_page.block(to.name, titles, findings, moving, manifest["profile"], manifest["commit"]),
+        )
+    except front_page.FrontPageError as error:
+        raise PublishError(f"{readme}: {error}") from None
+    _refuse_large(to, files)
+    changed = placing.place(to, files, manifest)
+    if after != before:
+        write_text(readme, after)
+    told = (
+        f"{len(outcomes)} reports, {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB "
+        f"(checkpoints {_size(files, '.safetensors') / 1e6:.1f} MB)"
+    )
+    report(f"{to}: {told}, " + (f"{changed} changed" if changed else "nothing changed"))
+    report(
+        f"{readme}: "
+        + (
+            "the published findings stand there"
+            if front_page.BEGIN in after
+            else f"left as it is, as it has no {front_page.BEGIN}"
+        )
+    )
+
+
+def publish_models(reports, notebook, to, report=print):
+    """Publish the models of one notebook of a run, with its results, for notebooks that fill with them
+    instead of training; see `publications`.
+
+    Args:
+        reports: folder of the run.
+        notebook: name of the notebook, whose results name `choices` and `checkpoints`.
+        to: folder.
+    Raises:
+        PublishError, PlaceError, CheckpointError: what speaks against it; nothing has been written.
+    """
+    reports, to = Path(reports).resolve(), Path(to).resolve()
+    with records.alone_in(reports, report):
+        _done(reports, notebook)
+        executed = nbformat.read(reports / f"{notebook}.ipynb", as_version=4)
+        manifest = _manifest({notebook: executed})
+        sidecar = (reports / f"{notebook}.json").read_bytes()
+        if found := leaks.of_machine(sidecar):
+            raise PublishError(
+                f"{notebook}.json: holds {found!r}, a place or a name of one machine; save what others "
+                "can use"
+            )
+        named = workers.named_checkpoints(reports, sidecar)
+        files = {place: _inference_weights(path) for place, path in sorted(named.items())} | {
+            f"{notebook}.json": sidecar
+        }
+    changed = placing.place(to, files, manifest)
+    report(f"{to}: {len(named)} models, {_size(files, '.safetensors') / 1e6:.1f} MB, {changed} files changed")
+
+
+def _finished(reports):
+    """What became of the notebooks of the series, dict from name to dict; all of them are done and as they
+    were written."""
+    names = list(parameters.in_series())
+    if not any((reports / f".{name}.run.json").is_file() for name in names):
+        raise PublishError(
+            f"{reports}: is not the folder of a run; give the folder that `nbutils run` wrote to"
+        )
+    return {name: vars(_done(reports, name)) for name in names}
+
+
+def _done(reports, name):
+    """The outcome of a notebook that is done and as it was written."""
+    try:
+        record = records.recorded(reports, name)
+    except records.RecordError as error:
+        raise PublishError(f"{reports}: {name}: {error}; run it again") from None
+    if record is None or record.outcome.status != "done":
+        became = f"{record.outcome.status}, {record.outcome.error}" if record else "not run"
+        raise PublishError(
+            f"{reports}: {name}: {became}; only a run with every notebook done is published: run the "
+            "series again, what is done is not repeated"
+        )
+    return record.outcome
+
+
+def _manifest(notebooks):
+    """What made the reports: profile and other settings, and for each and the last of them commit, versions,
+    device and date."""
+    facts = {name: notebook.metadata["nbutils"] for name, notebook in notebooks.items()}
+    for name, fact in facts.items():
+        if not is_commit(fact["commit"]):
+            raise PublishError(
+                f"{name}: was made by {fact['commit'] or 'no commit'}; commit the changes and run the "
+                "series again, which puts the commit on the cards and repeats nothing"
+            )
+    last = max(facts.values(), key=lambda fact: fact["started"])
+    profile, settings = _profile(notebooks)
+    each = {
+        name: {key: fact[key] for key in ("commit", "started", "seconds", "device", "versions")}
+        for name, fact in facts.items()
+    }
+    return {
+        "profile": profile,
+        "settings": settings,
+        "commit": last["commit"],
+        "date": last["started"],
+        "versions": last["versions"],
+        "notebooks": each,
+    }
+
+
+def _profile(notebooks):
+    """The profile that is nearest to the parameters of a run, and for each notebook those that differ from
+    it."""
+    candidates = []
+    for path in sorted((parameters.NOTEBOOKS / "profiles").glob("*.yaml")):
+        profile, differing = parameters.read_profile(path.stem), {}
+        for name, notebook in notebooks.items():
+            defaults = parameters.literals(notebook, name)
+            set_there = {key: value for key, value in profile.get(name, {}).items() if key in defaults}
+            usual = _plain(defaults | parameters.as_typed(name, defaults, set_there))
+            own = {
+                key: value
+                for key, value in _plain(notebook.metadata["nbutils"]["parameters"]).items()
+                if value != usual.get(key)
+            }
+            differing |= {name: own} if own else {}
+        candidates.append((sum(map(len, differing.values())), path.stem, differing))
+    _, nearest, differing = min(candidates, key=lambda candidate: candidate[:2])
+    return nearest, differing
+
+
+def _plain(values):
+    """Parameters as JSON has them, with no difference between tuple and list."""
+    return json.loads(json.dumps(values))
+
+
+def _files(reports, notebooks, outcomes):
+    """Everything that is published of a run, in the order in which it is put in place: dict from name to
+    bytes."""
+    pages = _pages(reports, outcomes)
+    kept = [f"{name}{suffix}" for name in notebooks for suffix in (".ipynb", ".json")] + [_CLAIMS]
+    texts = {name: (reports / name).read_bytes() for name in kept if (reports / name).is_file()}
+    words = "\n".join(
+        cell.source
+        for notebook in notebooks.values()
+        for cell in notebook.cells
+        if "injected-parameters" not in cell.metadata.get("tags", ())
+    )
+    for name, content in texts.items():
+        try:
+            found = leaks.of_machine(content, words)
+        except ValueError as error:
+            raise PublishError(
+                f"{reports / name}: is not JSON ({error}); run the notebook that writes it again"
+            ) from None
+        if found:
+            advice = (
+                "give data by name and NBUTILS_DATA, and folders within the repository"
+                if name.endswith(".ipynb")
+                else "save what others can use"
+            )
+            raise PublishError(
+                f"{name}: holds {found!r}, a place or a name of one machine; {advice}, and run the "
+                "notebook again"
+            )
+    arrays = [
+        path for path in sorted(reports.glob("*.npy")) if any(path.name in page for page in pages.values())
+    ]
+    named = {
+        place: path
+        for name in notebooks
+        if f"{name}.json" in texts
+        for place, path in workers.named_checkpoints(reports, texts[f"{name}.json"]).items()
+    }
+    if odd := [place for place in named if not placing.is_plain(place)]:
+        raise PublishError(
+            f"{reports}: results name the checkpoint {odd[0]!r}; expected a path from that folder, as "
+            "os.path.relpath gives"
+        )
+    files = {place: _inference_weights(path) for place, path in sorted(named.items())}
+    light = {
+        f"{name}.ipynb": lighter.without_motion(notebook, f"{name}.html")
+        for name, notebook in notebooks.items()
+    }
+    texts |= {
+        name: (lighter.pictures(nbformat.writes(notebook)) + "\n").encode()
+        for name, notebook in light.items()
+    }
+    return (
+        files
+        | {path.name: path.read_bytes() for path in arrays}
+        | texts
+        | {name: lighter.pictures(page).encode() for name, page in pages.items()}
+    )
+
+
+def _pages(reports, outcomes):
+    """The pages of a run, which stand there as these notebooks and results are rendered: dict from name to
+    text."""
+    pages, failures = rendering.series_pages(reports, list(outcomes), outcomes)
+    for name, reason in failures.items():
+        raise PublishError(f"{name}: {reason}; correct it and run the notebook again")
+    for name, page in pages.items():
+        if not (reports / name).is_file() or (reports / name).read_bytes() != page.encode():
+            raise PublishError(
+                f"{reports / name}: is missing, or not what this version makes of its notebook; "
+                "`nbutils run` with the same arguments makes pages again"
+            )
+    return pages
+
+
+def _inference_weights(path):
+    """A checkpoint with what it takes to use the model and to know how it was trained: bytes. The weights are
+    the best, where they were kept, in half precision."""
+    tensors, description = checkpoints.load(path)
+    weights = checkpoints.weights(tensors)
+    progress = description["progress"]
+    kept = {key: value for key, value in description.items() if key not in ("format", "digest")}
+    kept |= {
+        "progress": {
+            "step": progress["step"],
+            "seconds": progress["seconds"],
+            "metrics": progress["metrics"][-1:],
+        },
+        "weights": "float16",
+        "made_from": description["digest"],
+    }
+    with tempfile.TemporaryDirectory(prefix="nbutils-") as folder:
+        small = Path(folder) / path.name
+        checkpoints.save(small, {f"model.{name}": _halved(tensor) for name, tensor in weights.items()}, kept)
+        return small.read_bytes()
+
+
+def _halved(tensor):
+    """A tensor in half precision; whole numbers, and numbers too large for it, as they are."""
+    half = tensor.half() if tensor.is_floating_point() else tensor
+    return half if torch.isfinite(half).all() else tensor
+
+
+def _size(files, suffix):
+    return sum(len(content) for name, content in files.items() if name.endswith(suffix))
+
+
+def _refuse_large(to, files):
+    """Refuse what is more than a repository should carry."""
+    for name, content in files.items():
+        if name.endswith(".html") and len(content) > LARGEST_PAGE:
+            raise PublishError(
+                f"{name}: has {len(content) / 1e6:.1f} MB, and a page may have "
+                f"{LARGEST_PAGE / 1e6:.0f}; show fewer or smaller pictures"
+            )
+    if (size := _size(files, ".safetensors")) > LARGEST_CHECKPOINTS:
+        raise PublishError(
+            f"checkpoints: have {size / 1e6:.1f} MB in half precision, and may have "
+            f"{LARGEST_CHECKPOINTS / 1e6:.0f}; train smaller models, or name fewer of them in the "
+            "results"
+        )
+    beside = placing.others(to) if to.is_dir() else []
+    of_others = sum(path.stat().st_size for path in beside)
+    total = sum(map(len, files.values())) + of_others
+    if total > LARGEST:
+        raise PublishError(
+            f"{to}: would have {total / 1e6:.1f} MB, and may have {LARGEST / 1e6:.0f}, of which "
+            f"others' files take {of_others / 1e6:.1f}; show less or smaller"
+        )

@@ -1,0 +1,298 @@
+"""Executed notebooks to pages that stand alone: no network, maths as MathML, text escaped, an index that
+shows what failed."""
+
+import functools
+import hashlib
+import json
+import re
+from html import escape
+from pathlib import Path
+
+import jinja2
+import nbformat
+from nbconvert.filters.markdown_mistune import MarkdownWithMath
+from nbformat.v4 import new_markdown_cell
+
+from ...files import write_text
+from .. import parameters
+from .cells import TEMPLATES, LinkError, Renderer, ReportExporter
+
+_SEAL = "\n<!-- digest "  # before a digest that tells a page cut short or altered from a whole one
+
+
+def title_and_abstract(notebook):
+    """The title and the first paragraph of a notebook's first cell, Markdown."""
+    title, _, rest = notebook.cells[0].source.partition("\n")
+    return title.lstrip("# ").strip(), rest.strip().split("\n\n")[0]
+
+
+def render(path, before=None, after=None, findings=()):
+    """The page of an executed notebook; `before` and `after` are (file name, title) of its neighbours, or
+    None; `findings` stand at its top.
+
+    Figures and tables are numbered, and links to `#figure-NAME` and `#table-NAME` get the number of what has
+    that name.
+
+    Raises:
+        LinkError: a link to a figure or table that the page does not have, though the notebook came to its
+            end.
+    """
+    shown = _parts(Path(path).stem, Path(path).read_text(encoding="utf-8"), json.dumps(findings))
+    return template("notebook_page").render(shown | {"before": before, "after": after})
+
+
+@functools.lru_cache(maxsize=20)  # a page is written when its notebook has ended, and when all have
+def _parts(name, text, findings):
+    """What the template of a page shows of a notebook; `text` is the notebook's, `findings` JSON."""
+    notebook, exporter = nbformat.reads(text, as_version=4), ReportExporter()
+    facts, (title, _) = notebook.metadata.get("nbutils", {}), title_and_abstract(notebook)
+    line, _, more = notebook.cells[0].source.partition("\n")
+    cells = [
+        [new_markdown_cell(line)],
+        [new_markdown_cell(more)],
+        notebook.cells[1:],
+    ]  # the card stands between the first two
+    heading, abstract, body = (
+        exporter.from_notebook_node(nbformat.from_dict(notebook | {"cells": part}))[0] for part in cells
+    )
+    body, numbers = _numbered(_found(json.loads(findings), body, name) + body)
+    shown = {"heading": heading, "abstract": abstract, "body": body}
+    for part, content in shown.items():  # what scrolls can be reached by keyboard
+        shown[part] = _referring(content, numbers, whole=not facts.get("error")).replace(
+            "<pre>", '<pre tabindex="0">'
+        )
+    return shown | {"name": name, "title": title, "facts": facts, "headings": exporter.headings}
+
+
+def _found(findings, body, name):
+    """The findings, which stand before the body, each with links to its figure, the code that drew it, and
+    its number."""
+    items = []
+    for finding in findings:
+        kind, _, named = finding["evidence"].partition("-")
+        shown = re.search(
+            rf'<{"figure" if kind == "figure" else "div"}[^>]* data-name="{re.escape(named)}"', body
+        )
+        if not shown:
+            raise LinkError(
+                f"a finding refers to {finding['evidence']}, which no figure or table of the page is named"
+            )
+        code = re.findall(r'<details class="code" id="([^"]*)"', body[: shown.start()])[-1]
+        number = f'<a href="{name}.json">its number</a> <code>{escape(finding["number"])}</code>'
+        links = (
+            f'<a href="#{finding["evidence"]}">{finding["evidence"]}</a>, <a href="#{code}">its code</a>, '
+            f"{number}"
+        )
+        items.append(f'<li>{escape(finding["text"])} <span class="evidence">({links})</span></li>')
+    return (
+        (
+            '<section class="found" aria-label="Findings"><b>Found in this '
+            f"run</b><ul>{''.join(items)}</ul></section>"
+        )
+        if items
+        else ""
+    )
+
+
+def _numbered(page):
+    """A page with its figures and tables numbered in their captions, and a dict from what they are referred
+    to by to their numbers."""
+    numbers, counts = {}, {"figure": 0, "table": 0}
+
+    def number(match):
+        kind = "figure" if match["tag"].startswith("<figure") else "table"
+        counts[kind] += 1
+        text, named = f"{kind.capitalize()} {counts[kind]}", re.search(r'data-name="([^"]*)"', match["tag"])
+        anchor = f"{kind}-{named[1]}" if named else f"{kind}-number-{counts[kind]}"
+        numbers[anchor] = text
+        return f'<span id="{anchor}"></span>{match[0]}<b>{text}.</b> '
+
+    tags = r'(?P<tag><figure[^>]*>|<div [^>]*class="table"[^>]*>).*?(?:<figcaption>|<caption>)'
+    return re.sub(tags, number, page, flags=re.DOTALL), numbers
+
+
+def _referring(page, numbers, whole):
+    """A page whose references to figures and tables have their numbers; one that is not `whole` may lack
+    some."""
+
+    def refer(match):
+        if match[1] not in numbers and not whole:
+            return match[2]
+        if match[1] not in numbers:
+            raise LinkError(f"a link to #{match[1]}, which no figure or table of the page is named")
+        return f'<a href="#{match[1]}">{numbers[match[1]]}</a>'
+
+    return re.sub(r'<a href="#((?:figure|table)-[^"]*)">([^<]*)</a>', refer, page)
+
+
+def damaged(out, names):
+    """Which pages of notebooks run into `out` before, and of their index, are missing or altered."""
+    pages = [f"{name}.html" for name in names if (out / f"{name}.ipynb").is_file()]
+    return [page for page in (*pages, "index.html", "status.html") if pages and not _whole(out / page)]
+
+
+def series_pages(out, names, outcomes):
+    """The pages of a series, their index, and a page on how each was run.
+
+    Args:
+        out: folder with the executed notebooks and their results.
+        names: notebooks in order.
+        outcomes: dict from name to a dict with status, seconds, cached, error.
+    Returns:
+        pages: dict from file name to text, which ends with its own digest.
+        failures: dict from the name of a notebook whose page cannot be rendered to the reason; its page says
+            it, and it has failed in the index.
+    """
+    out, cards = Path(out), _cards(out, {name: outcomes[name] for name in names})
+    there = [name for name in names if cards[name]["ended"]]
+    pages, failures = {}, {}
+    for name in there:
+        pages[f"{name}.html"], reason = _between_neighbours(out, name, there, cards)
+        failures |= {name: reason} if reason else {}
+    for name, card in cards.items():
+        card["page"] = f"{name}.html" if name in there else None
+        card["findings"] = [] if name in failures else card["findings"]
+    outcomes = outcomes | {
+        name: outcomes[name] | {"status": "failed", "error": reason} for name, reason in failures.items()
+    }
+    return {page: _sealed(text) for page, text in (pages | _index(cards, outcomes)).items()}, failures
+
+
+def write_page(out, name, outcomes):
+    """Write the page of a notebook that has ended, if there is one to be had, while others go on.
+
+    Args:
+        out, outcomes: see `series_pages`; those that have not ended have another status.
+    Returns:
+        why the page cannot be rendered, which it then says; empty where it can.
+    """
+    cards = _cards(out, outcomes)
+    there = [other for other in cards if cards[other]["ended"]]
+    text, reason = _between_neighbours(out, name, there, cards) if name in there else (None, "")
+    if text:
+        write_text(out / f"{name}.html", _sealed(text))
+    return reason
+
+
+def write_index(out, outcomes, run):
+    """Write the index while a run goes on, and the page on how each notebook was run.
+
+    Args:
+        out, outcomes: see `series_pages`; an outcome of what has not ended has a `note` and no seconds.
+        run: dict for the template: `counted`, `stages`, `broken_off`, `now`, `renewed`.
+    """
+    cards = _cards(out, outcomes)
+    for name, card in cards.items():
+        card["page"] = f"{name}.html" if (out / f"{name}.html").is_file() else None
+    for page, text in _index(cards, outcomes, run).items():
+        write_text(out / page, _sealed(text))
+
+
+def _cards(out, outcomes):
+    """What the index shows of each notebook, dict by name; of what has not `ended`, its source."""
+    cards = {}
+    for name, outcome in outcomes.items():
+        executed, source = out / f"{name}.ipynb", parameters.NOTEBOOKS / f"{name}.ipynb"
+        ended = outcome["status"] in ("done", "failed") and executed.is_file()
+        notebook = nbformat.read(executed, as_version=4) if ended else parameters.source(source)
+        title, abstract = title_and_abstract(notebook) if notebook and notebook.cells else (name, "")
+        cards[name] = {
+            "name": name,
+            "ended": ended,
+            "title": title,
+            "abstract": _abstract(abstract),
+            "findings": _findings(out, name) if outcome["status"] == "done" else [],  # not an earlier run's
+            "picture": key_picture(notebook) if ended else None,
+            "facts": notebook.metadata.get("nbutils", {}) if ended else {},
+        }
+    return cards
+
+
+def _abstract(text):
+    """An abstract as HTML; one that cannot be rendered as plain text, since its page says why."""
+    try:
+        return MarkdownWithMath(renderer=Renderer([])).render(text)
+    except ValueError:
+        return f"<p>{escape(text)}</p>"
+
+
+def _between_neighbours(out, name, there, cards):
+    """The page of a notebook and the reason why it cannot be rendered, which is then all it says; empty where
+    it can."""
+    neighbours = [None, *((f"{other}.html", cards[other]["title"]) for other in there), None]
+    place = there.index(name)
+    before, after = neighbours[place], neighbours[place + 2]
+    try:
+        return render(out / f"{name}.ipynb", before, after, cards[name]["findings"]), ""
+    except OSError:
+        raise
+    except Exception as error:  # a notebook can hold anything; the pages of the others are made
+        reason = f"its page cannot be rendered: {' '.join(str(error).split()) or type(error).__name__}"
+        facts = cards[name]["facts"] | {"error": reason}
+        shown = {
+            "name": name,
+            "title": cards[name]["title"],
+            "facts": facts,
+            "before": before,
+            "after": after,
+            "headings": (),
+        }
+        heading = f"<h1>{escape(cards[name]['title'])}</h1>"
+        return template("notebook_page").render(
+            shown | {"heading": heading, "abstract": "", "body": ""}
+        ), reason
+
+
+def template(name):
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES / "report"), autoescape=True
+    ).get_template(f"{name}.html.j2")
+
+
+def _index(cards, outcomes, run=None):
+    shown = {"cards": list(cards.values()), "outcomes": outcomes, "run": run}
+    pages = ("index", "status")
+    return {f"{page}.html": template(f"{page}_page").render(shown) for page in pages}
+
+
+def _sealed(text):
+    return f"{text}{_SEAL}{_digest(text.encode())} -->\n"
+
+
+def _whole(path):
+    """Whether a page is there and ends with the digest of what stands before."""
+    text, _, digest = path.read_bytes().rpartition(_SEAL.encode()) if path.is_file() else (b"", b"", b"")
+    return digest == f"{_digest(text)} -->\n".encode()
+
+
+def _digest(content):
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def key_figure(notebook):
+    """The HTML of the figure that is named "key"; empty without one."""
+    shown = (
+        output.get("data", {}).get("text/html", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+    )
+    return next((text for text in shown if 'data-name="key"' in text), "")
+
+
+def key_picture(notebook):
+    """The picture of the figure that is named "key": its address and kind; None without one. Of animations
+    the first, whose last frame is shown."""
+    key = key_figure(notebook)
+    for kind, pattern in (
+        ("frames", r'class="strip".*?<img src="([^"]*)"'),
+        ("chart", r'<img class="chart".*?src="([^"]*)"'),
+        ("picture", r'<img src="([^"]*)"'),
+    ):
+        if found := re.search(pattern, key, re.DOTALL):
+            return {"address": found[1], "kind": kind}
+    return None
+
+
+def _findings(out, name):
+    path = out / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")).get("findings", []) if path.is_file() else []

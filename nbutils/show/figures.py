@@ -1,0 +1,212 @@
+"""What a notebook shows: figures with captions and alternative texts, galleries of pictures, tables, prose
+with numbers in it.
+
+Everything is HTML that stands on its own, so a figure looks the same in JupyterLab and in a rendered page.
+Text from data is escaped.
+"""
+
+import base64
+import io
+import re
+from html import escape
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from IPython.display import HTML, Markdown, display
+from matplotlib.figure import Figure
+from PIL import Image
+
+# Okabe and Ito's palette: told apart with any colour vision.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+matplotlib.rcdefaults()  # a report looks the same whoever makes it, whatever their matplotlibrc says
+matplotlib.rcParams.update(
+    {
+        "axes.prop_cycle": cycler(color=COLOURS),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "font.size": 10,
+        "figure.dpi": 160,
+        "legend.frameon": False,
+        "figure.constrained_layout.use": True,
+    }
+)
+
+
+def chart(rows=1, columns=1, size=(7.0, 3.2), **options):
+    """A matplotlib figure and its axes in the style of the reports; it appears where `show` is called and
+    nowhere else. `options` are those of `Figure.subplots`."""
+    figure = Figure(figsize=size)
+    return figure, figure.subplots(rows, columns, **options)
+
+
+def smoothed(values, weight=0.5):
+    """An exponential moving average that begins without a bias, as TensorBoard draws it: entry n weighs its
+    predecessors by weight, weight^2 ..."""
+    averages, total, scale = [], 0.0, 0.0
+    for value in values:
+        total, scale = weight * total + (1 - weight) * value, weight * scale + (1 - weight)
+        averages.append(total / scale)
+    return averages
+
+
+def curve(axis, steps, values, label, colour, style="-"):
+    """Draw a trace smoothed by one half over its own shadow."""
+    axis.plot(steps, values, style, color=colour, alpha=0.25, linewidth=1)
+    axis.plot(steps, smoothed(values), style, color=colour, label=label, linewidth=1.5)
+
+
+def contact_sheet(pictures, columns, gap=2, shade=220):
+    """Pictures uint8 (N, H, W) in one, row by row with light gaps: uint8 (1, height, width)."""
+    pictures = np.asarray(pictures, np.uint8)
+    count, height, width = pictures.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), shade, np.uint8)
+    for number, picture in enumerate(pictures):
+        top, left = number // columns * (height + gap), number % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet[None]
+
+
+def heat(values, largest):
+    """A map (H, W) of numbers between 0 and `largest` as a picture, uint8 (3, H, W): dark is little, bright
+    is much, with any colour vision."""
+    return (
+        (matplotlib.colormaps["viridis"](np.asarray(values) / largest)[..., :3] * 255)
+        .round()
+        .astype(np.uint8)
+        .transpose(2, 0, 1)
+    )
+
+
+def data_uri(content, kind):
+    """Bytes as a `data:` address of the media type `kind`."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def show(figure, caption, alt, name=None, place=None):
+    """Show a matplotlib figure with a caption; at `place`, what `display(display_id=True)` gave, it takes the
+    place of what was there.
+
+    `alt` says what it shows to those who cannot see it. Prose refers to it as [figure](#figure-`name`), which
+    a page turns into its number; the one named "key" also stands in the index.
+    """
+    width = int(figure.get_size_inches()[0] * 100)
+    image = (
+        f'<img class="chart" style="max-width:100%" width="{width}" src="{address(figure)}" '
+        f'alt="{escape(alt)}">'
+    )
+    content = HTML(f"<figure{_named(name)}>{image}<figcaption>{escape(caption)}</figcaption></figure>")
+    place.update(content) if place else display(content)
+
+
+def address(figure):
+    """A matplotlib figure as a `data:` address; it is closed."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return data_uri(file.getvalue(), "image/png")
+
+
+def _named(name):
+    return f' data-name="{escape(name)}"' if name else ""
+
+
+def png(picture):
+    """A picture as a data URI at its own size: uint8 (3, H, W) or (1, H, W) array or tensor."""
+    pixels = np.asarray(picture, np.uint8).transpose(1, 2, 0)
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "PNG", optimize=True)
+    return data_uri(file.getvalue(), "image/png")
+
+
+def hidden(image, known, shade=128):
+    """A picture with its unknown variables in grey: (C, H, W) -> uint8 (C, H, W)."""
+    return np.where(np.asarray(known), np.asarray(image), shade).astype(np.uint8)
+
+
+def picture_cell(picture, label, alt, width=128):
+    """One picture of a gallery: HTML, pixels enlarged without smoothing."""
+    label = (
+        (
+            "<span "
+            f'style="display:block;font-size:.8em;max-width:{width}px;overflow-wrap:break-word">{escape(label)}</span>'
+        )
+        if label
+        else ""
+    )
+    image = (
+        f'<img src="{png(picture)}" alt="{escape(alt)}" '
+        'style="width:100%;image-rendering:pixelated;display:block">'
+    )
+    return f'<div style="width:{width}px;max-width:100%">{image}{label}</div>'
+
+
+def group(label, cells):
+    """Cells that belong together, side by side over a common label: one cell of a gallery."""
+    text = f'<span style="display:block;font-size:.8em">{escape(label)}</span>'
+    return (
+        '<div style="max-width:100%"><div '
+        f'style="display:flex;flex-wrap:wrap;gap:4px">{"".join(cells)}</div>{text}</div>'
+    )
+
+
+def gallery(cells, caption, name=None):
+    """Show cells (from `picture_cell` or `group`) side by side, wrapping, under one caption; `name` as in
+    `show`."""
+    body = f'<div class="gallery" style="display:flex;flex-wrap:wrap;gap:10px">{"".join(cells)}</div>'
+    display(
+        HTML(
+            "<figure "
+            f'class="pictures"{_named(name)}>{body}<figcaption>{escape(caption)}</figcaption></figure>'
+        )
+    )
+
+
+class Link(NamedTuple):
+    """A cell of a table that leads somewhere."""
+
+    text: str
+    address: str
+
+
+def table(rows, caption, name=None):
+    """Show a list of dicts with the same keys as a table; numbers are set to four significant digits, text is
+    escaped, a `Link` leads where it says; [table](#table-`name`)."""
+    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in rows[0])
+    body = "".join("<tr>" + "".join(map(_td, row.values())) + "</tr>" for row in rows)
+    frame = (
+        f'<div class="table"{_named(name)} style="overflow-x:auto" tabindex="0" role="region" '
+        f'aria-label="{escape(caption.partition(".")[0])}">'
+    )
+    display(
+        HTML(
+            f"{frame}<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
+    )
+
+
+def _td(value):
+    if isinstance(value, Link):
+        return f'<td><a href="{escape(value.address)}">{escape(value.text)}</a></td>'
+    text = _cell(value)
+    style = ' style="white-space:nowrap"' if len(text) < 24 else ""  # numbers and names stay in one piece
+    return f"<td{style}>{escape(text)}</td>"
+
+
+def _cell(value):
+    return (
+        f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )
+
+
+def plain(text):
+    """Text that Markdown shows as it is, in one line."""
+    return re.sub(r"([\\`*_\[\]<>#|~&$])", r"\\\1", " ".join(text.split()))
+
+
+def say(text):
+    """Show Markdown that was put together from numbers."""
+    display(Markdown(text))
