@@ -103,9 +103,8 @@ def test_a_tree_inside_another_repository_has_no_commit(tmp_path, monkeypatch):
     git = ["git", "-c", "user.name=A", "-c", "user.email=a@b.example"]
     subprocess.run([*git, "init", "-q", str(tmp_path)], check=True)
     subprocess.run([*git, "-C", str(tmp_path), "commit", "-q", "--allow-empty", "-m", "x"], check=True)
-    place = tmp_path / "tree" / "nbutils" / "reports" / "execution.py"
-    place.parent.mkdir(parents=True)
-    monkeypatch.setattr(execution, "__file__", str(place))
+    (tmp_path / "tree").mkdir()
+    monkeypatch.setattr(execution, "_TREE", tmp_path / "tree")
     assert execution.commit() == ""
     subprocess.run([*git, "init", "-q", str(tmp_path / "tree")], check=True)
     subprocess.run(

@@ -26,6 +26,7 @@ from .. import parameters
 
 _ERROR_LENGTH = 500  # characters
 _REPORTS = "../reports"  # from the folder of the notebooks, in a clone
+_TREE = Path(__file__).parents[3]  # that holds this package
 _PATIENCE = 10  # seconds for a process to end its kernel
 
 
@@ -170,9 +171,8 @@ def _supervise(folder, stopped, name):
             environment[variable] = os.path.abspath(environment[variable])
     # -P, as the folder where the command is given is no place for modules, unless it is where this package
     # comes from
-    root = str(Path(__file__).parents[2])
-    if not sys.flags.safe_path and os.path.realpath(sys.path[0]) == os.path.realpath(root):
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
+    if not sys.flags.safe_path and os.path.realpath(sys.path[0]) == os.path.realpath(_TREE):
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_TREE), environment.get("PYTHONPATH"))))
     command = [sys.executable, "-P", "-m", f"{__package__}.kernel_process", str(folder)]
     with (
         open(folder / "log", "wb") as log
@@ -253,18 +253,17 @@ def commit():
     """
     if not shutil.which("git"):
         return ""
-    root = Path(__file__).parents[2]
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("GIT_")
     }  # of a hook
 
     def git(*arguments):
         return subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, env=environment
+            ["git", *arguments], cwd=_TREE, capture_output=True, text=True, env=environment
         ).stdout.strip()
 
     tree = git("rev-parse", "--show-toplevel")
-    if not tree or not os.path.samefile(tree, root):
+    if not tree or not os.path.samefile(tree, _TREE):
         return ""
     name = git("describe", "--always")
     return (
