@@ -24,11 +24,9 @@ def smooth_functions(levels, count):
     return torch.cos(math.pi * place[:, None] * frequency) / frequency.sqrt()
 
 
-_SCRATCH = (
-    1 << 22
-    # numbers; larger scratch memory is returned to the system after every use, and getting it back costs more
-    # than the work
-)
+# Numbers. Larger scratch memory is returned to the system after every use, and getting it back costs more
+# than the work.
+_SCRATCH = 1 << 22
 
 
 class _LookUp(torch.autograd.Function):
@@ -60,9 +58,8 @@ class _LookUp(torch.autograd.Function):
         taps, length, channels_out = ctx.shape
         before, after = padding(ctx.kernel_size)
         padded = F.pad(gradient, (0, 0, after, before, after, before))
-        windows = padded.unfold(1, ctx.kernel_size, 1).unfold(
-            2, ctx.kernel_size, 1
-        )  # (B, H, W, width, k, k), a view, last tap first
+        # (B, H, W, width, k, k), a view, last tap first
+        windows = padded.unfold(1, ctx.kernel_size, 1).unfold(2, ctx.kernel_size, 1)
         rows = gradient.new_zeros(length + 1, taps * channels_out)
         pictures = max(1, _SCRATCH // windows[0].numel())
         for part, code in zip(windows.split(pictures), index.split(pictures)):
@@ -91,9 +88,8 @@ class OneHotConv(nn.Module):
         if ordered:
             functions = smooth_functions(levels, min(16, levels))
             functions = functions / functions.square().sum(1).mean().sqrt()
-            table = torch.einsum(
-                "vk,tckw->tcvw", functions, torch.randn(taps, channels, functions.shape[1], width)
-            )
+            mixture = torch.randn(taps, channels, functions.shape[1], width)
+            table = torch.einsum("vk,tckw->tcvw", functions, mixture)
         else:
             table = torch.randn(taps, channels, levels, width)
         self.table = nn.Parameter(scale * table)  # (taps, C, levels, width)
@@ -105,10 +101,10 @@ class OneHotConv(nn.Module):
         _, channels, levels, _ = self.table.shape
         rows = (self.table + self.mask_weight).flatten(1, 2)
         first = torch.arange(channels, device=image.device)[:, None, None] * levels
-        index = (
-            torch.where(known, image + first, channels * levels).permute(0, 2, 3, 1).contiguous()
-        )  # (B, H, W, C)
-        return (_LookUp.apply(rows, index, self.kernel_size) + self.bias).permute(0, 3, 1, 2)
+        index = torch.where(known, image + first, channels * levels)
+        index = index.permute(0, 2, 3, 1).contiguous()  # (B, H, W, C)
+        looked_up = _LookUp.apply(rows, index, self.kernel_size)
+        return (looked_up + self.bias).permute(0, 3, 1, 2)
 
     def as_convolution(self):
         """Weight (width, C * levels + C, k, k) of the equal convolution over one-hot planes followed by the
@@ -125,9 +121,8 @@ class ConvLayer(nn.Module):
         super().__init__()
         before, after = padding(kernel_size, dilation)
         self.pad = None if before == after else (before, after, before, after)
-        self.conv = nn.Conv2d(
-            inputs, width, kernel_size, dilation=dilation, padding=0 if self.pad else before, bias=False
-        )
+        sides = 0 if self.pad else before
+        self.conv = nn.Conv2d(inputs, width, kernel_size, dilation=dilation, padding=sides, bias=False)
         self.norm = BatchNorm2d(width)
 
     def forward(self, x):

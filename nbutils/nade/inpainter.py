@@ -56,11 +56,9 @@ class InpainterConfig:
 
     def __post_init__(self):
         for field in fields(self):
-            value, least = (
-                getattr(self, field.name),
-                {"vocabulary_size": 0, "levels": 2, "readout": 0}.get(field.name, 1),
-            )
-            if field.type is int and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            value = getattr(self, field.name)
+            least = {"vocabulary_size": 0, "levels": 2, "readout": 0}.get(field.name, 1)
+            if field.type is int and (type(value) is not int or value < least):
                 raise ValueError(f"{field.name}: {value!r}; expected a whole number of at least {least}")
         for name, allowed in (("kind", KINDS), ("merger", MERGERS)):
             if getattr(self, name) not in allowed:
@@ -111,29 +109,25 @@ class Inpainter(nn.Module):
                 c.reader_normalize,
             )
             for layer in c.merge_layers:
-                self.mergers[str(layer)] = (
-                    Attention(c.width, c.reader_size)
-                    if c.merger == "attention"
-                    else Concatenation(c.merger_planes, c.reader_size)
-                )
+                if c.merger == "attention":
+                    self.mergers[str(layer)] = Attention(c.width, c.reader_size)
+                else:
+                    self.mergers[str(layer)] = Concatenation(c.merger_planes, c.reader_size)
         extra = c.merger_planes if c.merger == "concat" else 0
         inputs = [c.width + (extra if str(layer) in self.mergers else 0) for layer in range(1, c.layers + 1)]
         self.body = nn.ModuleList(
             ConvLayer(inputs[i], c.width, c.kernel_size, c.dilations[i + 1]) for i in range(c.layers - 1)
         )
-        self.readout = (
-            nn.Sequential(nn.Linear(inputs[-1], c.readout), nn.ReLU()) if c.readout else nn.Identity()
-        )
+        self.readout = nn.Identity()
+        if c.readout:
+            self.readout = nn.Sequential(nn.Linear(inputs[-1], c.readout), nn.ReLU())
         self.head = nn.Linear(c.readout or inputs[-1], c.channels * c.levels)
         nn.init.zeros_(self.head.bias)
         if c.ordered:
             functions = smooth_functions(c.levels, min(64, c.levels - 1))
-            mixed = (
-                torch.randn(c.channels, self.head.in_features, functions.shape[1]) @ functions.T
-            )  # (C, inputs, levels)
-            self.head.weight.data.copy_(
-                0.5 * mixed.transpose(1, 2).flatten(0, 1) / self.head.in_features**0.5
-            )
+            inputs = self.head.in_features
+            mixed = torch.randn(c.channels, inputs, functions.shape[1]) @ functions.T  # (C, inputs, levels)
+            self.head.weight.data.copy_(0.5 * mixed.transpose(1, 2).flatten(0, 1) / inputs**0.5)
 
     def forward(self, image, known, caption=None, caption_length=None, index=None):
         """Logits of every variable, or of chosen ones.
@@ -148,22 +142,21 @@ class Inpainter(nn.Module):
             logits: float32 (B, C, H, W, levels), or (n, levels) in the order of `index`.
         """
         x = self.features(image, known, caption, caption_length)
-        with torch.autocast(
-            x.device.type, enabled=False
-        ):  # logits in full precision whatever the convnet runs in
+        # logits in full precision whatever the convnet runs in
+        with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.head.weight.dtype)
             if index is not None:
                 return self.logits_at(x, index)
-            logits = self.head(self.readout(x.permute(0, 2, 3, 1))).unflatten(
-                -1, (self.config.channels, self.config.levels)
-            )
+            logits = self.head(self.readout(x.permute(0, 2, 3, 1)))
+            logits = logits.unflatten(-1, (self.config.channels, self.config.levels))
             return logits.permute(0, 3, 1, 2, 4)
 
     def features(self, image, known, caption=None, caption_length=None, attention=None):
         """The last hidden layer, (B, width, H, W); arguments as in `forward`. A dict `attention` is filled as
         `attention` says, pixels in one axis."""
         captions = self.read(caption, caption_length, len(image))
-        x = skip = self._merge(1, torch.relu(self.first_norm(self.first(image, known))), captions, attention)
+        x = torch.relu(self.first_norm(self.first(image, known)))
+        x = skip = self._merge(1, x, captions, attention)
         for layer, conv in enumerate(self.body, start=2):
             x = conv(x)
             if self.adds_skip(layer):
@@ -185,10 +178,8 @@ class Inpainter(nn.Module):
             return {}
         if caption is None:
             device = self.head.weight.device
-            caption, length = (
-                torch.zeros(batch, 0, dtype=torch.long, device=device),
-                torch.zeros(batch, dtype=torch.long, device=device),
-            )
+            caption = torch.zeros(batch, 0, dtype=torch.long, device=device)
+            length = torch.zeros(batch, dtype=torch.long, device=device)
         states, valid = self.reader(caption, length)
         summary = partial(self.reader.summary, states, length)
         return {int(layer): merger.prepare(states, valid, summary) for layer, merger in self.mergers.items()}
@@ -231,14 +222,12 @@ class Inpainter(nn.Module):
         """
         area = features.shape[2] * features.shape[3]
         channel = index // area % self.config.channels
+        example = index // (self.config.channels * area)
+        pixels, row = (example * area + index % area).unique(return_inverse=True)
+        flat = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
         # index_select rather than indexing: the gradient of the latter is added up in an order that changes
         # from run to run
-        pixels, row = (index // (self.config.channels * area) * area + index % area).unique(
-            return_inverse=True
-        )
-        return self.logits_of(
-            features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).index_select(0, pixels), row, channel
-        )
+        return self.logits_of(flat.index_select(0, pixels), row, channel)
 
     def logits_of(self, pixels, row, channel):
         """Logits of one channel of each of n pixels: pixels (m, width), row int64 (n,) into them, channel
@@ -258,10 +247,10 @@ class Inpainter(nn.Module):
         """Entropies in bits, (n,), of what `logits_of` gives for `row` and `channel` on the CPU: some at a
         time, so that no logits are kept."""
         pixels = self.readout(pixels)
-        bits, order = pixels.new_empty(len(row)), channel.argsort(stable=True)
-        for head, which in zip(
-            self._heads(), order.split(torch.bincount(channel, minlength=self.config.channels).tolist())
-        ):
+        bits = pixels.new_empty(len(row))
+        counts = torch.bincount(channel, minlength=self.config.channels).tolist()
+        of_channels = channel.argsort(stable=True).split(counts)
+        for head, which in zip(self._heads(), of_channels):
             found, rows = pixels.new_empty(len(which)), on_device(row[which], pixels.device)
             for part, out in in_parts(self.config.levels, rows, found):
                 out.copy_(entropy(nn.functional.linear(pixels.index_select(0, part), *head)))

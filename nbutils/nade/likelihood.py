@@ -21,76 +21,27 @@ from .losses import cross_entropy
 ORDERINGS = ("orderless", "greedy", "antigreedy")
 
 
-def hole_nll(
-    model,
-    image,
-    known,
-    caption=None,
-    caption_length=None,
-    *,
-    ordering,
-    num_orders=1,
-    engine="auto",
-    generator=None,
-):
-    """Negative log-likelihood of the hole, (B,) nats, the mean over orders, exact for each; see
-    `conditional_nlls`."""
-    return hole_nll_per_order(
-        model,
-        image,
-        known,
-        caption,
-        caption_length,
-        ordering=ordering,
-        num_orders=num_orders,
-        engine=engine,
-        generator=generator,
-    ).mean(0)
+def hole_nll(model, image, known, caption=None, caption_length=None, *, ordering, **options):
+    """Negative log-likelihood of the hole, (B,) nats, the mean over orders, exact for each; arguments and
+    `options` as `conditional_nlls` has them."""
+    inputs = model, image, known, caption, caption_length
+    return hole_nll_per_order(*inputs, ordering=ordering, **options).mean(0)
 
 
-def hole_nll_per_order(
-    model,
-    image,
-    known,
-    caption=None,
-    caption_length=None,
-    *,
-    ordering,
-    num_orders=1,
-    engine="auto",
-    generator=None,
-):
-    """Negative log-likelihood of the hole under each order, (num_orders, B) nats; see `conditional_nlls`."""
-    return conditional_nlls(
-        model,
-        image,
-        known,
-        caption,
-        caption_length,
-        ordering=ordering,
-        num_orders=num_orders,
-        engine=engine,
-        generator=generator,
-    )[0].sum(-1)
+def hole_nll_per_order(model, image, known, caption=None, caption_length=None, *, ordering, **options):
+    """Negative log-likelihood of the hole under each order, (num_orders, B) nats; arguments and `options` as
+    `conditional_nlls` has them."""
+    inputs = model, image, known, caption, caption_length
+    nats, _ = conditional_nlls(*inputs, ordering=ordering, **options)
+    return nats.sum(-1)
 
 
-def ensemble_nll(
-    model, image, known, caption=None, caption_length=None, *, num_orders, engine="auto", generator=None
-):
+def ensemble_nll(model, image, known, caption=None, caption_length=None, *, num_orders, **options):
     """Negative log-likelihood of the hole under the equal mixture of k random orders, (B,) nats: log k -
     logsumexp of the joint log-likelihoods (Uria, Murray, Larochelle 2014, section 4.2). The same k orders
-    serve every picture."""
-    nats = hole_nll_per_order(
-        model,
-        image,
-        known,
-        caption,
-        caption_length,
-        ordering="orderless",
-        num_orders=num_orders,
-        engine=engine,
-        generator=generator,
-    )
+    serve every picture; `options` as `conditional_nlls` has them."""
+    inputs = model, image, known, caption, caption_length
+    nats = hole_nll_per_order(*inputs, ordering="orderless", num_orders=num_orders, **options)
     return math.log(num_orders) - torch.logsumexp(-nats, 0)
 
 
@@ -135,32 +86,14 @@ def conditional_nlls(
     """
     check_pictures(model, image, known, caption, caption_length)
     check_engine(engine, model)
-    if isinstance(ordering, str) and ordering not in ORDERINGS:
-        raise ValueError(
-            f"ordering: {ordering!r}; expected one of {', '.join(ORDERINGS)}, or the flat indices of "
-            "the hole variables"
-        )
-    if num_orders < 1 or (num_orders > 1 and not (isinstance(ordering, str) and ordering == "orderless")):
-        raise ValueError(
-            f"num_orders: {num_orders}; expected 1, or more for the random orders of 'orderless'"
-        )
-    hole, size, places = ~known.flatten(1).cpu(), known[0].numel(), None
-    if not isinstance(ordering, str):
-        places = to_rank(fixed_order("ordering", ordering, known.cpu()), size)[None]
-    elif ordering == "orderless":
-        places = torch.stack(
-            [to_rank(torch.randperm(size, generator=generator), size) for _ in range(num_orders)]
-        )
-    given, (image, caption, caption_length) = (
-        image.device,
-        moved(device_of(model, image), image, caption, caption_length),
-    )
+    places = _places(ordering, num_orders, known.cpu(), generator)
+    given, hole = image.device, ~known.flatten(1).cpu()
+    image, caption, caption_length = moved(device_of(model, image), image, caption, caption_length)
     if places is None:
         segments = 1
     elif segments is None:
-        segments = engines.num_segments(
-            engine, model, (num_orders * len(image), *image.shape[1:]), int(hole.sum(1).max())
-        )
+        every = (num_orders * len(image), *image.shape[1:])
+        segments = engines.num_segments(engine, model, every, int(hole.sum(1).max()))
     nats, rank = [], []
     rows = torch.arange(num_orders * len(image) * segments)  # flat into (num_orders, B, segments)
     for row in rows.split(engines.group_size(engine, model, (len(rows), *image.shape[1:]))):
@@ -168,17 +101,34 @@ def conditional_nlls(
         example = on_device(pair % len(image), image.device)
         words = (None, None) if caption is None else (caption[example], caption_length[example])
         group = _Group(model, image[example], hole[pair % len(image)], *words, engine)
-        place = None if places is None else places[pair // len(image)]
-        found = (
-            group.by_entropy(1 if ordering == "greedy" else -1)
-            if place is None
-            else group.in_order(place, segment, segments)
-        )
-        for parts, part in zip((nats, rank), found):
-            parts.append(part)
-    shape = (num_orders, len(image), segments, size)
-    # a variable costs something in one of the segments
-    return torch.cat(nats).view(shape).sum(2).to(given), torch.cat(rank).view(shape)[:, :, 0].to(given)
+        if places is None:
+            found = group.by_entropy(1 if ordering == "greedy" else -1)
+        else:
+            found = group.in_order(places[pair // len(image)], segment, segments)
+        nats.append(found[0])
+        rank.append(found[1])
+    shape = (num_orders, len(image), segments, hole.shape[1])
+    nats = torch.cat(nats).view(shape).sum(2)  # a variable costs something in one of the segments
+    return nats.to(given), torch.cat(rank).view(shape)[:, :, 0].to(given)
+
+
+def _places(ordering, num_orders, known, generator):
+    """The position of every variable in each order, int64 (num_orders, V); None for an order that depends on
+    what it meets."""
+    by_name = isinstance(ordering, str)
+    if by_name and ordering not in ORDERINGS:
+        allowed = f"{', '.join(ORDERINGS)}, or the flat indices of the hole variables"
+        raise ValueError(f"ordering: {ordering!r}; expected one of {allowed}")
+    if num_orders < 1 or (num_orders > 1 and not (by_name and ordering == "orderless")):
+        allowed = "1, or more for the random orders of 'orderless'"
+        raise ValueError(f"num_orders: {num_orders}; expected {allowed}")
+    size = known[0].numel()
+    if not by_name:
+        return to_rank(fixed_order("ordering", ordering, known), size)[None]
+    if ordering != "orderless":
+        return None
+    orders = [torch.randperm(size, generator=generator) for _ in range(num_orders)]
+    return to_rank(torch.stack(orders), size)
 
 
 class _Group:
@@ -187,17 +137,14 @@ class _Group:
     def __init__(self, model, image, hole, caption, caption_length, engine):
         self.truth, self.hole = image.flatten(1), hole  # (B, V)
         self.engine = engines.build(engine, model, image.shape, hole, caption, caption_length, image.device)
-        self.unknown, self.nats = (
-            hole.clone(),
-            torch.zeros(hole.shape, dtype=torch.float64, device=image.device),
-        )
+        self.unknown = hole.clone()
+        self.nats = torch.zeros(hole.shape, dtype=torch.float64, device=image.device)
 
     def _score(self, chosen, logits):
         """Note what the variables `chosen` cost, and show their values."""
         row = on_device(chosen, logits.device)
-        self.nats.view(-1).index_copy_(
-            0, row, cross_entropy(logits, self.truth.flatten().index_select(0, row)).double()
-        )
+        cost = cross_entropy(logits, self.truth.flatten().index_select(0, row))
+        self.nats.view(-1).index_copy_(0, row, cost.double())
         self.unknown.view(-1)[chosen] = False
 
     def in_order(self, place, segment, segments):
@@ -213,12 +160,12 @@ class _Group:
         first, last = count * segment // segments, count * (segment + 1) // segments
         self.unknown &= rank >= first[:, None]
         own = torch.where(self.unknown & (rank < last[:, None]), rank - first[:, None], size)
-        for chosen in engines.by_turn(
-            engines.turns(self.engine, own, last - first, torch.zeros_like(self.hole))
-        ):
+        turn = engines.turns(self.engine, own, last - first, torch.zeros_like(self.hole))
+        for chosen in engines.by_turn(turn):
             wanted = torch.zeros_like(self.hole)
             wanted.view(-1)[chosen] = True
-            self._score(chosen, self.engine.predict(self.truth, self.unknown, wanted)[1])
+            _, logits = self.engine.predict(self.truth, self.unknown, wanted)
+            self._score(chosen, logits)
         return self.nats, rank
 
     def by_entropy(self, sign):
@@ -257,23 +204,18 @@ def estimate_nll(model, image, known, caption=None, caption_length=None, *, num_
     check_pictures(model, image, known, caption, caption_length)
     if num_masks < 2:
         raise ValueError(f"num_masks: {num_masks}; a standard error needs at least 2")
-    given, (image, known, caption, caption_length) = (
-        image.device,
-        moved(device_of(model, image), image, known, caption, caption_length),
-    )
+    given, device = image.device, device_of(model, image)
+    image, known, caption, caption_length = moved(device, image, known, caption, caption_length)
     hole = ~known
     sizes = hole.flatten(1).sum(1)
     estimates = []
     for _ in range(num_masks):
         shown = masks.orderless(image.shape, hole=hole.cpu(), generator=generator).to(image.device)
         index = (~shown).flatten().nonzero()[:, 0]
-        nats = cross_entropy(
-            predict(model, image, shown, caption, caption_length, index), image.flatten()[index]
-        )
-        example = index // image[0].numel()
-        total = torch.zeros(len(image), dtype=torch.float64, device=image.device).index_add_(
-            0, example, nats.double()
-        )
+        logits = predict(model, image, shown, caption, caption_length, index)
+        nats = cross_entropy(logits, image.flatten()[index]).double()
+        total = torch.zeros(len(image), dtype=torch.float64, device=device)
+        total.index_add_(0, index // image[0].numel(), nats)
         estimates.append(total * sizes / (~shown).flatten(1).sum(1))
     estimates = torch.stack(estimates)
     return estimates.mean(0).to(given), (estimates.std(0) / num_masks**0.5).to(given)

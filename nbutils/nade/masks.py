@@ -30,9 +30,7 @@ def orderless(shape, *, hole=None, generator):
             "at least one"
         )
     place = torch.rand(inside.shape, generator=generator).masked_fill_(~inside, 2.0)
-    rank = torch.empty_like(inside, dtype=torch.long).scatter_(
-        1, place.argsort(1), torch.arange(inside.shape[1]).expand_as(inside)
-    )
+    rank = place.argsort(1).argsort(1)
     num_known = (torch.rand(len(inside), generator=generator, dtype=torch.float64) * sizes).long()
     return ((rank < num_known[:, None]) | ~inside).reshape(shape)
 
@@ -51,9 +49,8 @@ def square(shape, *, size=32, central=False, generator=None):
     if central:
         top, left = (torch.full((batch,), (side - size) // 2) for side in (height, width))
     else:
-        top, left = (
-            torch.randint(0, side - size + 1, (batch,), generator=generator) for side in (height, width)
-        )
+        top = torch.randint(0, height - size + 1, (batch,), generator=generator)
+        left = torch.randint(0, width - size + 1, (batch,), generator=generator)
     rows, columns = torch.arange(height), torch.arange(width)
     hidden_rows = (rows >= top[:, None]) & (rows < top[:, None] + size)  # (B, H)
     hidden_columns = (columns >= left[:, None]) & (columns < left[:, None] + size)  # (B, W)
@@ -79,14 +76,12 @@ def contiguish(shape, *, radius=8, generator):
     batch, channels, height, width = shape
     side = 2 * radius + 1
     p = torch.rand(batch, 1, 1, 1, generator=generator, dtype=torch.float64)
-    noise = torch.rand(
-        batch, channels, height + 2 * radius, width + 2 * radius, generator=generator, dtype=torch.float64
-    )
+    wider = (height + 2 * radius, width + 2 * radius)
+    noise = torch.rand(batch, channels, *wider, generator=generator, dtype=torch.float64)
     struck = (noise >= p ** (1 / side**2)).float()
     known = F.max_pool2d(struck, side, stride=1) == 0
     empty = known.flatten(1).all(1)
     if empty.any():
-        known[empty] = contiguish(
-            (int(empty.sum()), channels, height, width), radius=radius, generator=generator
-        )
+        again = (int(empty.sum()), channels, height, width)
+        known[empty] = contiguish(again, radius=radius, generator=generator)
     return known

@@ -68,9 +68,8 @@ def choose(weight, most, generator):
     flat = weight.flatten(1)
     if most is not None:
         place = torch.rand(flat.shape, generator=generator).masked_fill_(flat == 0, 2.0)
-        chosen = torch.zeros_like(flat, dtype=torch.bool).scatter_(
-            1, place.topk(min(most, flat.shape[1]), largest=False).indices, True
-        )
+        first = place.topk(min(most, flat.shape[1]), largest=False).indices
+        chosen = torch.zeros_like(flat, dtype=torch.bool).scatter_(1, first, True)
         count = (flat > 0).sum(1, keepdim=True)
         flat = flat * chosen * (count / count.clamp(max=most))
     index = flat.flatten().nonzero()[:, 0]
@@ -146,9 +145,8 @@ class InpaintingTask:
             index: int64 (n,), flat indices of the scored variables.
             weight: float32 (n,), what the loss of each counts for.
         """
-        image, caption, length = self.pictures.take(
-            torch.randint(len(self.pictures), (size,), generator=generator)
-        )
+        indices = torch.randint(len(self.pictures), (size,), generator=generator)
+        image, caption, length = self.pictures.take(indices)
         if self.augment is not None:
             image, caption, length = self.augment(image, caption, length, generator)
         withheld = torch.rand(size, generator=generator) < self.caption_dropout
@@ -164,18 +162,16 @@ class InpaintingTask:
         """The `number`-th of `parts` equal parts of a batch from `batch`; the losses of all parts add up to
         the loss of the whole."""
         *pictures, index, weight = batch
-        rows = len(pictures[0]) // parts
-        whose = index // pictures[0][0].numel() // rows
-        return (
-            *(tensor[number * rows : (number + 1) * rows] for tensor in pictures),
-            index[whose == number] - number * rows * pictures[0][0].numel(),
-            weight[whose == number],
-        )
+        rows, variables = len(pictures[0]) // parts, pictures[0][0].numel()
+        own = index // variables // rows == number
+        part = (tensor[number * rows : (number + 1) * rows] for tensor in pictures)
+        return *part, index[own] - number * rows * variables, weight[own]
 
     def loss_of(self, model, batch):
         """The objective per hole variable, a scalar: nats for cross-entropy, levels for EMD."""
         image, caption, length, known, index, weight = batch
-        losses = LOSSES[self.loss](model(image, known, caption, length, index=index), image.flatten()[index])
+        logits = model(image, known, caption, length, index=index)
+        losses = LOSSES[self.loss](logits, image.flatten()[index])
         return (weight * losses).sum()
 
     @torch.no_grad()
@@ -184,9 +180,8 @@ class InpaintingTask:
 
         Returns:
             dict: `loss`, the ordering-weighted objective per hole variable; `bits`, its cross-entropy in bits
-                per hole variable
-            whatever the training loss; `bits_known`, the cross-entropy of the known variables of the hole,
-                NaN where there are none.
+                per hole variable whatever the training loss; `bits_known`, the cross-entropy of the known
+                variables of the hole, NaN where there are none.
         """
         generator = torch.Generator().manual_seed(20170402)
         device = next(model.parameters()).device
@@ -195,25 +190,21 @@ class InpaintingTask:
             for indices in torch.arange(len(self.held_out)).split(64):
                 image, caption, length = self.held_out.take(indices)
                 known, hole = hide(self.mask, image.shape, hole_size=self.hole_size, generator=generator)
-                image, caption, length, known, hole = (
-                    x.to(device) for x in (image, caption, length, known, hole)
-                )
-                index = hole.flatten().nonzero()[:, 0]
-                logits, target = model(image, known, caption, length, index=index), image.flatten()[index]
-                nats = cross_entropy(logits, target) / math.log(2)
-                seen = known.flatten()[index]
-                weight = weights(known, hole, "ordering_weighted").flatten()[index] / hole[0].sum()
-                own = (
-                    nats * math.log(2) if self.loss == "cross_entropy" else LOSSES[self.loss](logits, target)
-                )
-                scores = [
-                    len(image) * (weight * own).sum(),
-                    len(image) * (weight * nats).sum(),
-                    (nats * seen).sum(),
-                    seen.sum(),
-                ]
-                sums += torch.stack(scores).double().cpu()
+                inputs = (tensor.to(device) for tensor in (image, known, caption, length))
+                sums += self._scores(model, *inputs, hole.to(device)).double().cpu()
         loss, bits, known_bits, num_known = sums.tolist()
         count = self.validation_masks * len(self.held_out)
         bits_known = known_bits / num_known if num_known else math.nan
         return {"loss": loss / count, "bits": bits / count, "bits_known": bits_known}
+
+    def _scores(self, model, image, known, caption, length, hole):
+        """Sums over a batch: the objective and its bits over pictures, the bits of known hole variables and
+        their number."""
+        index = hole.flatten().nonzero()[:, 0]
+        logits, target = model(image, known, caption, length, index=index), image.flatten()[index]
+        nats = cross_entropy(logits, target)
+        own = nats if self.loss == "cross_entropy" else LOSSES[self.loss](logits, target)
+        weight = weights(known, hole, "ordering_weighted").flatten()[index] / hole[0].sum()
+        weight, seen = len(image) * weight, known.flatten()[index]
+        bits = nats / math.log(2)
+        return torch.stack([(weight * own).sum(), (weight * bits).sum(), (bits * seen).sum(), seen.sum()])

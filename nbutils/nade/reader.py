@@ -26,9 +26,8 @@ class QuasiRecurrentLayer(nn.Module):
         gates = self.gates(F.pad(words.transpose(1, 2), (self.kernel - 1, 0))).transpose(1, 2)
         candidate, forget, output = gates.chunk(3, -1)
         if self.normalize:
-            candidate, forget, output = (
-                norm(x) for norm, x in zip(self.normalize, (candidate, forget, output))
-            )
+            parts = (candidate, forget, output)
+            candidate, forget, output = (norm(part) for norm, part in zip(self.normalize, parts))
         keep = valid[..., None].to(words.dtype)
         forget = torch.sigmoid(forget)
         return torch.sigmoid(output) * pool(forget * keep, (1 - forget) * torch.tanh(candidate) * keep)

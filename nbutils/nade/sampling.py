@@ -104,23 +104,24 @@ def inpaint(
     order = None if isinstance(strategy, str) else fixed_order("strategy", strategy, known.cpu())
     check_engine(engine, model)
     seed = uniforms.seed_from(generator if generator is not None else torch.default_generator).cpu()
-    parts, device, known = [], device_of(model, image), known.cpu()
-    given, (image, caption, caption_length) = image.device, moved(device, image, caption, caption_length)
+    given, known = image.device, known.cpu()
+    image, caption, caption_length = moved(device_of(model, image), image, caption, caption_length)
+    parts = []
     size = engines.group_size(engine, model, image.shape)
     for first in range(0, len(image), size):
         group = slice(first, first + size)
         words = (None, None) if caption is None else (caption[group], caption_length[group])
         run = _Run(model, image[group], known[group], *words, engine, temperature, start, seed, first, watch)
         if order is not None:
-            parts.append(run.in_order(to_rank(order, run.hole.shape[1]).expand_as(run.hole), frames))
+            rank = to_rank(order, run.hole.shape[1]).expand_as(run.hole)
+            parts.append(run.in_order(rank, frames))
+        elif strategy == "orderless":
+            parts.append(run.in_order(run.random_rank(run.hole, 0), frames))
         elif strategy in ("greedy", "antigreedy"):
             parts.append(run.by_entropy(1 if strategy == "greedy" else -1, frames))
-        elif strategy in ("independent_gibbs", "ancestral_gibbs"):
-            parts.append(
-                run.gibbs(schedule or annealed, num_steps, convention, strategy == "ancestral_gibbs", frames)
-            )
         else:
-            parts.append(run.in_order(run.random_rank(run.hole, 0), frames))
+            ancestral = strategy == "ancestral_gibbs"
+            parts.append(run.gibbs(schedule or annealed, num_steps, convention, ancestral, frames))
         if run.unsound:
             refuse_unsound("some")
     return _joined(parts, given)
@@ -128,18 +129,18 @@ def inpaint(
 
 def _joined(parts, device):
     """One result, on a device, from those of several groups of pictures."""
-    axes = {field.name: 0 if field.name in ("image", "evaluations") else 1 for field in fields(InpaintResult)}
-    return InpaintResult(
-        **{
-            name: torch.cat([getattr(part, name) for part in parts], axis).to(device)
-            for name, axis in axes.items()
-        }
-    )
+    joined = {}
+    for field in fields(InpaintResult):
+        axis = 0 if field.name in ("image", "evaluations") else 1
+        joined[field.name] = torch.cat([getattr(part, field.name) for part in parts], axis).to(device)
+    return InpaintResult(**joined)
 
 
 def _check(strategy, temperature, num_steps, convention, start, frames):
-    named = [("strategy", strategy, STRATEGIES)] if isinstance(strategy, str) else []
-    for name, value, allowed in (*named, ("convention", convention, CONVENTIONS), ("start", start, STARTS)):
+    named = [("convention", convention, CONVENTIONS), ("start", start, STARTS)]
+    if isinstance(strategy, str):
+        named.insert(0, ("strategy", strategy, STRATEGIES))
+    for name, value, allowed in named:
         if value not in allowed:
             raise ValueError(f"{name}: {value!r}; expected one of {', '.join(allowed)}")
     if not temperature >= 0:
@@ -157,36 +158,33 @@ class _Run:
     def __init__(
         self, model, image, known, caption, caption_length, engine, temperature, start, seed, first, watch
     ):
-        self.shape, self.device, self.temperature, self.first = image.shape, image.device, temperature, first
+        self.shape, self.device = image.shape, image.device
+        self.temperature, self.first = temperature, first
         self.watch, self.draws = watch, 0
         # on a CPU unsound logits are refused at once, on another device, which nobody waits for, at the end
-        self.unsound = (
-            None if image.device.type == "cpu" else torch.zeros((), dtype=torch.bool, device=image.device)
-        )
-        self.seeds = {device: seed.to(device) for device in {torch.device("cpu"), image.device}}
+        self.unsound = None
+        if self.device.type != "cpu":
+            self.unsound = torch.zeros((), dtype=torch.bool, device=self.device)
+        self.seeds = {device: seed.to(device) for device in {torch.device("cpu"), self.device}}
         self.hole = ~known.flatten(1)  # (B, V)
         self.sizes = self.hole.sum(1)
-        self.engine = engines.build(
-            engine, model, image.shape, self.hole, caption, caption_length, image.device
-        )
+        words = caption, caption_length
+        self.engine = engines.build(engine, model, image.shape, self.hole, *words, self.device)
         self.state = image.flatten(1).clone()
-        if start != "image":
-            index = on_device(_where(self.hole), self.device)
-            self.state.view(-1)[index] = (
-                (
-                    self._uniform(uniforms.START, 0, index) * _levels(model, image, caption, caption_length)
-                ).long()
-                if start == "noise"
-                else 0
-            )
-        self.noted_unknown, self.noted_entropy = self.hole, torch.zeros(self.hole.shape, device=self.device)
+        inside = on_device(_where(self.hole), self.device)
+        if start == "black":
+            self.state.view(-1)[inside] = 0
+        elif start == "noise":
+            levels = _levels(model, image, *words)
+            self.state.view(-1)[inside] = (self._uniform(uniforms.START, 0, inside) * levels).long()
+        self.noted_unknown = self.hole
+        self.noted_entropy = torch.zeros(self.hole.shape, device=self.device)
 
     def _uniform(self, purpose, step, index):
         """Numbers for the variables `index`, flat into (B, V), on the device of `index`."""
         size = self.hole.shape[1]
-        return uniforms.uniform(
-            self.seeds[index.device], purpose, index // size + self.first, step, index % size
-        )
+        example = index // size + self.first
+        return uniforms.uniform(self.seeds[index.device], purpose, example, step, index % size)
 
     def random_rank(self, among, step):
         """A random order of the variables `among` (B, V), as the position of each, V for the others."""
@@ -203,10 +201,9 @@ class _Run:
         frame, example = (watch.steps > 0).nonzero(as_tuple=True)
         framed[example, watch.steps[frame, example] - 1] = True
         turn = engines.turns(self.engine, rank, self.sizes, framed)
-        position = rank.argsort(1)  # the variable at every position
-        watch.moments = torch.where(
-            watch.steps > 0, turn.gather(1, position).gather(1, (watch.steps.T - 1).clamp(min=0)).T + 1, 0
-        )
+        turn_at = turn.gather(1, rank.argsort(1))  # by position in the order
+        last_drawn = (watch.steps.T - 1).clamp(min=0)  # the position before each frame
+        watch.moments = torch.where(watch.steps > 0, turn_at.gather(1, last_drawn).T + 1, 0)
         unknown = self.hole.clone()
         for moment, chosen in enumerate(engines.by_turn(turn)):
             self._draw(0, unknown, chosen, watch.framed(moment))
@@ -216,17 +213,17 @@ class _Run:
 
     def by_entropy(self, sign, frames):
         """Ancestral sampling of the variable with the lowest (sign 1) or highest (sign -1) entropy next."""
-        watch, unknown = _Watch(self, self.sizes, frames), self.hole.clone()
+        watch = _Watch(self, self.sizes, frames)
+        unknown = self.hole.clone()
         entropies = torch.zeros_like(self.noted_entropy)
         for step in range(int(self.sizes.max())):
             index, bits, logits_of = self.engine.entropies(self.state, unknown, unknown)
             entropies.view(-1).index_copy_(0, on_device(index, self.device), bits.to(entropies.dtype))
+            among = on_device(unknown, self.device)
             if watch.framed(step).any():
-                self.noted_unknown, self.noted_entropy = (
-                    unknown.clone(),
-                    torch.where(on_device(unknown, self.device), entropies, 0),
-                )
-            chosen = _where(most_certain(sign * entropies, on_device(unknown, self.device)).cpu())
+                self.noted_unknown = unknown.clone()
+                self.noted_entropy = torch.where(among, entropies, 0)
+            chosen = _where(most_certain(sign * entropies, among).cpu())
             self._draw(0, unknown, chosen, watch.nothing, logits_of)
             unknown.view(-1)[chosen] = False
             watch.look(step + 1)
@@ -235,17 +232,10 @@ class _Run:
     def gibbs(self, schedule, num_steps, convention, ancestral, frames):
         """Resample random blocks, from the full hole."""
         limits = self.sizes if num_steps is None else torch.where(self.sizes > 0, num_steps, 0)
-        watch, evaluations = _Watch(self, limits, frames), torch.zeros_like(self.sizes)
-        inside = _where(self.hole)
+        watch = _Watch(self, limits, frames)
+        evaluations = torch.zeros_like(self.sizes)
         for step in range(int(limits.max())):
-            alpha = torch.tensor(
-                [_probability(schedule, step, max(1, n)) if step < n else 0.0 for n in limits.tolist()],
-                dtype=torch.float64,
-            )
-            index = inside[(step < limits)[inside // self.hole.shape[1]]]
-            struck = self._uniform(uniforms.BLOCK, step, index) < alpha[index // self.hole.shape[1]]
-            block = torch.zeros_like(self.hole)
-            block.view(-1)[index] = struck if convention == "resample" else ~struck
+            block = self._random_block(schedule, step, limits, convention)
             if ancestral:
                 self._draw_one_by_one(step, block, watch.framed(step))
             else:
@@ -254,12 +244,22 @@ class _Run:
             watch.look(step + 1)
         return watch.result(evaluations)
 
+    def _random_block(self, schedule, step, limits, convention):
+        """What a Gibbs step resamples, bool (B, V); nothing of examples whose steps, `limits`, are over."""
+        alpha = torch.zeros(len(limits), dtype=torch.float64)
+        for example, num_steps in enumerate(limits.tolist()):
+            if step < num_steps:
+                alpha[example] = _probability(schedule, step, num_steps)
+        index = _where(self.hole & (step < limits)[:, None])
+        struck = self._uniform(uniforms.BLOCK, step, index) < alpha[index // self.hole.shape[1]]
+        block = torch.zeros_like(self.hole)
+        block.view(-1)[index] = struck if convention == "resample" else ~struck
+        return block
+
     def _draw_one_by_one(self, step, block, framed):
-        rank = self.random_rank(block, step)
-        unknown = block.clone()
-        for chosen in engines.by_turn(
-            engines.turns(self.engine, rank, block.sum(1), torch.zeros_like(block))
-        ) or [_where(block)]:
+        rank, unknown = self.random_rank(block, step), block.clone()
+        turn = engines.turns(self.engine, rank, block.sum(1), torch.zeros_like(block))
+        for chosen in engines.by_turn(turn) or [_where(block)]:
             self._draw(step, unknown, chosen, framed)
             unknown.view(-1)[chosen] = False
             framed = torch.zeros_like(framed)
@@ -288,7 +288,8 @@ class _Run:
                 self.noted_entropy.view(-1).index_copy_(0, on_device(index, self.device), noted)
             logits = engines.rows_of(index, logits, chosen)
         row = on_device(chosen, self.device)
-        levels = draw_levels(logits, self.temperature, self._uniform(uniforms.LEVEL, step, row), self.unsound)
+        uniform = self._uniform(uniforms.LEVEL, step, row)
+        levels = draw_levels(logits, self.temperature, uniform, self.unsound)
         self.state.view(-1).index_copy_(0, row, levels)
 
 
@@ -299,11 +300,10 @@ def _where(mask):
 
 def _levels(model, image, caption, caption_length):
     config = getattr(model, "config", None)
-    return (
-        config.levels
-        if config is not None
-        else model(image, torch.ones_like(image, dtype=torch.bool), caption, caption_length).shape[-1]
-    )
+    if config is not None:
+        return config.levels
+    everything = torch.ones_like(image, dtype=torch.bool)
+    return model(image, everything, caption, caption_length).shape[-1]
 
 
 def _probability(schedule, step, num_steps):
@@ -344,9 +344,12 @@ class _Watch:
             self.entropies[frame, example] = self.run.noted_entropy[example]
 
     def result(self, evaluations):
-        frames, known, entropies = (
-            x.view(-1, *self.run.shape) for x in (self.states, self.known, self.entropies)
-        )
+        shape = self.run.shape
         return InpaintResult(
-            self.run.state.view(self.run.shape), frames, known, entropies, self.steps, evaluations
+            image=self.run.state.view(shape),
+            frames=self.states.view(-1, *shape),
+            known_frames=self.known.view(-1, *shape),
+            entropy_frames=self.entropies.view(-1, *shape),
+            steps=self.steps,
+            evaluations=evaluations,
         )

@@ -25,7 +25,8 @@ def extreme_share(image, hole, levels=256):
 def roughness(image, hole):
     """Mean absolute difference, in levels, between neighbours in a row or column of a channel of which one at
     least is in the hole, (B,)."""
-    total, count = torch.zeros(len(image), dtype=torch.float64), torch.zeros(len(image), dtype=torch.float64)
+    total = torch.zeros(len(image), dtype=torch.float64)
+    count = torch.zeros(len(image), dtype=torch.float64)
     for axis in (2, 3):
         length = image.shape[axis] - 1
         counted = hole.narrow(axis, 0, length) | hole.narrow(axis, 1, length)
@@ -48,9 +49,8 @@ def stray(image, distance=32):
     for row in range(3):
         for column in range(3):
             if (row, column) != (1, 1):
-                nearest = torch.minimum(
-                    nearest, (padded[:, :, row : row + height, column : column + width] - image).abs()
-                )
+                neighbour = padded[:, :, row : row + height, column : column + width]
+                nearest = torch.minimum(nearest, (neighbour - image).abs())
     return nearest > distance
 
 
@@ -68,14 +68,13 @@ def diversity(samples, hole):
 
 def psnr(image, truth, hole, levels=256):
     """Peak signal-to-noise ratio of the hole in dB, (B,)."""
-    from skimage.metrics import (
-        peak_signal_noise_ratio,
-    )  # here, as scikit-image takes long to import and few need it
+    # here, as scikit-image takes long to import and few need it
+    from skimage.metrics import peak_signal_noise_ratio
 
-    pairs = zip(image, truth, hole)
-    decibels = [
-        peak_signal_noise_ratio(t[h].numpy(), x[h].numpy(), data_range=levels - 1) for x, t, h in pairs
-    ]
+    decibels = []
+    for filled, original, inside in zip(image, truth, hole):
+        pair = original[inside].numpy(), filled[inside].numpy()
+        decibels.append(peak_signal_noise_ratio(*pair, data_range=levels - 1))
     return torch.tensor(decibels, dtype=torch.float64)
 
 
@@ -84,10 +83,11 @@ def ssim(image, truth, hole, levels=256):
     its window."""
     from skimage.metrics import structural_similarity
 
-    maps = [
-        structural_similarity(t.numpy(), x.numpy(), channel_axis=0, data_range=levels - 1, full=True)[1]
-        for x, t in zip(image, truth)
-    ]
+    maps = []
+    for filled, original in zip(image, truth):
+        pair = original.numpy(), filled.numpy()
+        _, of_pixels = structural_similarity(*pair, channel_axis=0, data_range=levels - 1, full=True)
+        maps.append(of_pixels)
     return hole_mean(torch.from_numpy(np.stack(maps)), hole)
 
 
@@ -114,9 +114,8 @@ def biharmonic(image, known, levels=256):
             )
         plane = torch.where(hidden, 0, image[example, channel]).double() / (levels - 1)
         answer = torch.from_numpy(inpaint_biharmonic(plane.numpy(), hidden.numpy())) * (levels - 1)
-        filled[example, channel] = torch.where(
-            hidden, answer.round().long().clamp(0, levels - 1), image[example, channel]
-        )
+        answer = answer.round().long().clamp(0, levels - 1)
+        filled[example, channel] = torch.where(hidden, answer, image[example, channel])
     return filled
 
 

@@ -43,7 +43,6 @@ def uniform(seed, purpose, example, step, variable):
     """
     x = seed
     for part in (purpose, example, step, variable):
-        x = _mixed(
-            x + (_signed((part + 1) * _GOLDEN % (1 << 64)) if isinstance(part, int) else (part + 1) * _GOLDEN)
-        )
+        turned = (part + 1) * _GOLDEN
+        x = _mixed(x + (_signed(turned % (1 << 64)) if isinstance(part, int) else turned))
     return _shifted(x, 11).double() * 2.0**-53

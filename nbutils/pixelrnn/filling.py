@@ -15,9 +15,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from .models import START
 
-_PRUNE_EVERY = (
-    28  # pixels between two looks at which beginnings can still win, besides those at missing pixels
-)
+# pixels between two looks at which beginnings can still win, besides those at missing pixels
+_PRUNE_EVERY = 28
 _ROWS = 512  # pictures read side by side: as many as keep a step's memory within a core's cache
 
 
@@ -60,7 +59,8 @@ def sample_next(model, pixels, first, count, *, num_samples, generator):
     rows = torch.arange(len(pixels), device=pixels.device).repeat(num_samples)
     logits, state = logits[rows, -1], _of_rows(state, rows)
     uniform = torch.rand(count, len(rows), generator=generator, device=generator.device).to(pixels.device)
-    values, probabilities, (read, _) = [], [], model.steps(state)
+    values, probabilities = [], []
+    read, _ = model.steps(state)
     for step in range(count):
         probabilities.append(logits.sigmoid())
         values.append((uniform[step] < probabilities[-1]).to(pixels))
@@ -113,12 +113,9 @@ def sample_around(model, pixels, known, *, num_particles, generator):
     given, device = pixels.device, _device(model)
     pixels, known = pixels.to(device), known.to(device)
     logits, state = _read(model, torch.cat([pixels.new_full((count, 1), START), pixels[:, :first]], 1))
-    evidence = (
-        -binary_cross_entropy_with_logits(logits[:, :-1], pixels[:, :first], reduction="none").double().sum(1)
-    )
-    rows = torch.arange(count, device=device).repeat_interleave(
-        num_particles
-    )  # a picture's particles side by side
+    evidence = -_nats(logits[:, :-1], pixels[:, :first]).sum(1)
+    # a picture's particles lie side by side
+    rows = torch.arange(count, device=device).repeat_interleave(num_particles)
     logits, state, values = logits[rows, -1], _of_rows(state, rows), pixels[rows]
     weight = torch.zeros(count, num_particles, dtype=torch.float64, device=device)  # logarithms
     read, steps = model.steps(state)
@@ -128,15 +125,10 @@ def sample_around(model, pixels, known, *, num_particles, generator):
         uniform = torch.rand(len(rows), generator=generator, device=generator.device).to(device)
         drawn = (uniform < logits.sigmoid()).to(values)
         values[:, time] = torch.where(known[rows, time], values[:, time], drawn)
-        cost = (
-            binary_cross_entropy_with_logits(logits, values[:, time], reduction="none")
-            .double()
-            .view(count, num_particles)
-        )
+        cost = _nats(logits, values[:, time]).view(count, num_particles)
         weight -= torch.where(known[:, time, None], cost, 0)
-        uneven = (weight.softmax(1).square().sum(1) * num_particles > 2) | (
-            time + 1 == length
-        )  # worth fewer than half of the particles
+        worth = 1 / weight.softmax(1).square().sum(1)  # so many even particles
+        uneven = (worth < num_particles / 2) | (time + 1 == length)
         if uneven.any():
             evidence += torch.where(uneven, weight.logsumexp(1) - math.log(num_particles), 0)
             chosen = _drawn_again(weight, uneven, generator)
@@ -151,10 +143,8 @@ def _drawn_again(weight, which, generator):
     cumulated weights; the others keep theirs."""
     count, particles = weight.shape
     particle = torch.arange(particles, device=weight.device)
-    uniform = torch.rand(count, 1, generator=generator, dtype=torch.float64, device=generator.device).to(
-        weight.device
-    )
-    place = (uniform + particle) / particles
+    uniform = torch.rand(count, 1, generator=generator, dtype=torch.float64, device=generator.device)
+    place = (uniform.to(weight.device) + particle) / particles
     found = torch.searchsorted(weight.softmax(1).cumsum(1), place).clamp(max=particles - 1)
     first = particles * torch.arange(count, device=weight.device)[:, None]
     return (torch.where(which[:, None], found, particle) + first).flatten()
@@ -163,10 +153,8 @@ def _drawn_again(weight, which, generator):
 def fillings(count):
     """All fillings of `count` binary pixels: float (2^count, count), the first pixel the most significant
     bit."""
-    return torch.tensor(
-        [[code >> (count - 1 - bit) & 1 for bit in range(count)] for code in range(2**count)],
-        dtype=torch.float32,
-    )
+    codes, bits = torch.arange(2**count)[:, None], torch.arange(count - 1, -1, -1)
+    return (codes >> bits & 1).float()
 
 
 @torch.no_grad()
@@ -186,9 +174,8 @@ def filling_nlls(model, pixels, missing):
     """
     count, missing = _check_missing(model, pixels, missing), missing.to(pixels.device)
     whole = pixels[:, None].repeat(1, 2**count, 1)
-    whole.scatter_(
-        2, missing[:, None].expand(-1, 2**count, -1), fillings(count).to(pixels).expand(len(pixels), -1, -1)
-    )
+    every = fillings(count).to(pixels).expand(len(pixels), -1, -1)
+    whole.scatter_(2, missing[:, None].expand_as(every), every)
     return shared_prefix_nll(model, whole.flatten(0, 1)).view(len(pixels), 2**count)
 
 
@@ -211,9 +198,8 @@ def _block_nll(model, pixels):
     """`shared_prefix_nll` of sorted pictures on the CPU."""
     (rows, length), device = pixels.shape, _device(model)
     differs = pixels[1:] != pixels[:-1]
-    splits = torch.cat(
-        [torch.zeros(1, dtype=torch.long), torch.where(differs.any(1), differs.int().argmax(1), length)]
-    )  # first pixel unlike the row above
+    unlike_above = torch.where(differs.any(1), differs.int().argmax(1), length)
+    splits = torch.cat([torch.zeros(1, dtype=torch.long), unlike_above])  # by row, the first such pixel
     representatives = torch.zeros(1, dtype=torch.long)  # a picture for every beginning up to `time`
     logits, state = model(pixels.new_full((1, 1), START, device=device))
     nll, time = torch.zeros(1, dtype=torch.float64, device=device), 0
@@ -223,12 +209,17 @@ def _block_nll(model, pixels):
             seen = pixels[representatives, time:until].to(device)
             following, state = model(seen, state)
             predicted = torch.cat([logits[:, None], following[:, :-1]], 1)
-            nll += binary_cross_entropy_with_logits(predicted, seen, reduction="none").double().sum(1)
+            nll += _nats(predicted, seen).sum(1)
             logits, time = following[:, -1], until
         new = (splits <= until).nonzero()[:, 0] if until < length else representatives
-        parents = (torch.searchsorted(representatives, new, right=True) - 1).to(device)
+        parents = _parents(representatives, new).to(device)
         logits, state, nll, representatives = logits[parents], _of_rows(state, parents), nll[parents], new
-    return nll[(torch.searchsorted(representatives, torch.arange(rows), right=True) - 1).to(device)]
+    return nll[_parents(representatives, torch.arange(rows)).to(device)]
+
+
+def _parents(representatives, rows):
+    """Which of the representatives, ascending row numbers, stands for each row: the last not below it."""
+    return torch.searchsorted(representatives, rows, right=True) - 1
 
 
 @dataclass(frozen=True)
@@ -262,18 +253,15 @@ def most_probable(model, pixels, missing, *, beam=16):
     """
     _check_missing(model, pixels[None], missing[None])
     given, pixels, missing = pixels.device, pixels.to(_device(model)), missing.cpu().sort()
-    guess, bound, read = _best(
-        model,
-        pixels,
-        missing.values,
-        lambda nll: nll.topk(min(beam, len(nll)), largest=False).indices.sort().values,
-    )
+
+    def cheapest(nll):
+        return nll.topk(min(beam, len(nll)), largest=False).indices.sort().values
+
+    guess, bound, read = _best(model, pixels, missing.values, cheapest)
     found, nll, more = _best(model, pixels, missing.values, lambda nll: (nll < bound).nonzero()[:, 0])
-    filling = guess if found is None else found
-    length, count = len(pixels), len(missing.values)
-    return MostProbable(
-        filling[missing.indices.argsort()].to(given), min(bound, nll), read + more, length * 2**count
-    )
+    filling = (guess if found is None else found)[missing.indices.argsort()].to(given)
+    read_by_trying_all = len(pixels) * 2 ** len(missing.values)
+    return MostProbable(filling, min(bound, nll), read + more, read_by_trying_all)
 
 
 def _best(model, pixels, missing, keep):
@@ -284,27 +272,23 @@ def _best(model, pixels, missing, keep):
         the best filling (None where nothing was kept), its cost (infinite), and the number of pixels read.
     """
     holes, length = set(missing.tolist()), len(pixels)
-    stops = sorted(holes - {0} | {*range(int(missing[0]) + _PRUNE_EVERY, length, _PRUNE_EVERY), length})
-    chosen, nll = pixels.new_zeros(1, 0, dtype=torch.float32), pixels.new_zeros(1, dtype=torch.float64)
+    looks = range(int(missing[0]) + _PRUNE_EVERY, length, _PRUNE_EVERY)
+    stops = sorted(holes - {0} | {*looks, length})
+    chosen = pixels.new_zeros(1, 0, dtype=torch.float32)
+    nll = pixels.new_zeros(1, dtype=torch.float64)
     logits, state = model(pixels.new_full((1, 1), START))
     read, time = 0, 0
     for stop in stops:
         if time in holes:
             rows = torch.arange(2 * len(nll), device=nll.device) // 2
             both = torch.tensor([0.0, 1.0], device=nll.device).repeat(len(nll))[:, None]
-            chosen, nll, logits, state = (
-                torch.cat([chosen[rows], both], 1),
-                nll[rows],
-                logits[rows],
-                _of_rows(state, rows),
-            )
+            chosen = torch.cat([chosen[rows], both], 1)
+            nll, logits, state = nll[rows], logits[rows], _of_rows(state, rows)
         seen = pixels[time:stop].repeat(len(nll), 1)
         if time in holes:
             seen[:, 0] = chosen[:, -1]
         following, state = _read(model, seen, state)
-        nll = nll + binary_cross_entropy_with_logits(
-            torch.cat([logits, following[:, :-1]], 1), seen, reduction="none"
-        ).double().sum(1)
+        nll = nll + _nats(torch.cat([logits, following[:, :-1]], 1), seen).sum(1)
         read, time = read + seen.numel(), stop
         kept = keep(nll)
         chosen, nll, logits, state = chosen[kept], nll[kept], following[kept, -1:], _of_rows(state, kept)
@@ -316,17 +300,19 @@ def _best(model, pixels, missing, keep):
 
 def _read(model, pixels, state=None):
     """The model on many rows, some at a time."""
-    parts = [
-        model(part, None if state is None else _of_rows(state, slice(at, at + _ROWS)))
-        for at, part in zip(range(0, len(pixels), _ROWS), pixels.split(_ROWS))
-    ]
-    states = [part[1] for part in parts]
-    joined = (
-        tuple(torch.cat(kind, 1) for kind in zip(*states))
-        if isinstance(states[0], tuple)
-        else torch.cat(states, 1)
-    )
-    return torch.cat([part[0] for part in parts]), joined
+    logits, states = [], []
+    for at, part in zip(range(0, len(pixels), _ROWS), pixels.split(_ROWS)):
+        found, after = model(part, None if state is None else _of_rows(state, slice(at, at + _ROWS)))
+        logits.append(found)
+        states.append(after)
+    if isinstance(states[0], tuple):
+        return torch.cat(logits), tuple(torch.cat(kind, 1) for kind in zip(*states))
+    return torch.cat(logits), torch.cat(states, 1)
+
+
+def _nats(logits, pixels):
+    """What pixels cost under the logits of ink, float64, the shape of both."""
+    return binary_cross_entropy_with_logits(logits, pixels, reduction="none").double()
 
 
 def _of_rows(state, rows):

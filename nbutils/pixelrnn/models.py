@@ -75,13 +75,11 @@ def initialise(cells, kind, memory):
         return
     units, lstm = cells.hidden_size, isinstance(cells, nn.LSTM)
     for layer in range(cells.num_layers):
-        w, u, b, c = (
-            getattr(cells, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        )
+        w, u, b, c = recurrent.weights_of(cells, layer)
         if kind == "tensorflow":
-            for rows in (
-                (slice(None),) if lstm else (slice(0, 2 * units), slice(2 * units, None))
-            ):  # one kernel, or gates and candidate apart
+            # one kernel, or gates and candidate apart
+            kernels = (slice(None),) if lstm else (slice(0, 2 * units), slice(2 * units, None))
+            for rows in kernels:
                 bound = math.sqrt(6 / (w.shape[1] + units + len(w[rows])))
                 w[rows].uniform_(-bound, bound)
                 u[rows].uniform_(-bound, bound)
@@ -123,12 +121,12 @@ class PixelClassifier(nn.Module):
 
 def classifier_head(inputs, batch_norm):
     """(B, inputs) -> logits (B, 10); running averages with decay 0.99, beginning at mean 0 and variance 1."""
-    normalise = (
-        (lambda size: nn.BatchNorm1d(size, momentum=0.01)) if batch_norm else (lambda size: nn.Identity())
-    )
-    return nn.Sequential(
-        normalise(inputs), nn.Linear(inputs, 100), nn.ReLU(), normalise(100), nn.Linear(100, 10)
-    )
+
+    def normalise(size):
+        return nn.BatchNorm1d(size, momentum=0.01) if batch_norm else nn.Identity()
+
+    hidden = nn.Linear(inputs, 100), nn.ReLU()
+    return nn.Sequential(normalise(inputs), *hidden, normalise(100), nn.Linear(100, 10))
 
 
 class WholeImageClassifier(nn.Module):

@@ -8,8 +8,8 @@ and the gradient through time is one loop instead of a graph of 784 times a doze
 import torch
 from torch import nn
 
-# gate memory of earlier passes, half a gigabyte at 784 steps of 128 units: taking new pages for it costs as
-# much as the sums
+# Gate memory of earlier passes, half a gigabyte at 784 steps of 128 units: taking new pages for it costs as
+# much as the sums.
 _FREE = []
 
 
@@ -82,23 +82,20 @@ class Steps:
 
 
 def _check_form(cells):
-    if (
-        cells.bidirectional
-        or cells.dropout
-        or not cells.bias
-        or cells.batch_first
-        or getattr(cells, "proj_size", 0)
-    ):
-        raise ValueError(
-            "cells: expected one direction, biases, no dropout, no projection, time first; use "
-            "fused=False for others"
-        )
+    unusual = cells.bidirectional or cells.dropout or cells.batch_first or getattr(cells, "proj_size", 0)
+    if unusual or not cells.bias:
+        expected = "one direction, biases, no dropout, no projection, time first"
+        raise ValueError(f"cells: expected {expected}; use fused=False for others")
+
+
+def weights_of(cells, layer):
+    """weight_ih, weight_hh, bias_ih and bias_hh of a layer, the parameters themselves."""
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    return [getattr(cells, f"{name}_l{layer}") for name in names]
 
 
 def _weights(cells):
-    """weight_ih, weight_hh, bias_ih and bias_hh of every layer."""
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    return [[getattr(cells, f"{name}_l{layer}") for name in names] for layer in range(cells.num_layers)]
+    return [weights_of(cells, layer) for layer in range(cells.num_layers)]
 
 
 def _gates(steps, shape, like):
@@ -154,8 +151,10 @@ class _GRU(torch.autograd.Function):
         """x (inputs, B); before and after: [h] and where h' goes, which may be the same; memory (5 units, B),
         of which four are the gates unless these are given."""
         w_gates, w_new, reordered, gate_bias, input_bias, hidden_bias = weights
-        (h,), (out,), units = before, after, len(w_new)
-        a, from_input = memory[: 4 * units] if gates is None else gates, memory[4 * units :]
+        (h,), (out,) = before, after
+        units = len(w_new)
+        a = memory[: 4 * units] if gates is None else gates
+        from_input = memory[4 * units :]
         m, rz, n = a[:units], a[units : 3 * units], a[3 * units :]
         m.copy_(hidden_bias.expand_as(m))
         torch.addmm(gate_bias, w_gates, x, out=rz)
@@ -176,14 +175,8 @@ class _GRU(torch.autograd.Function):
         states = x.new_empty(steps + 1, units, columns)
         states[0] = h0
         for step in range(steps):
-            _GRU.step(
-                memory,
-                x[step],
-                states[step : step + 1],
-                states[step + 1 : step + 2],
-                weights,
-                gates[step] if keep else None,
-            )
+            before, after = states[step : step + 1], states[step + 1 : step + 2]
+            _GRU.step(memory, x[step], before, after, weights, gates[step] if keep else None)
         reordered = weights[2]
         if keep:
             ctx.save_for_backward(x, w, reordered, states)
@@ -196,11 +189,8 @@ class _GRU(torch.autograd.Function):
         gates, aten = _taken(ctx), torch.ops.aten
         steps, _, columns = gates.shape
         units = reordered.shape[1]
-        d_u, d_w, d_bias = (
-            torch.zeros_like(reordered),
-            torch.zeros_like(w),
-            gates.new_zeros(4 * units, columns),
-        )
+        d_u, d_w = torch.zeros_like(reordered), torch.zeros_like(w)
+        d_bias = gates.new_zeros(4 * units, columns)
         d_x = torch.empty_like(x, memory_format=torch.contiguous_format) if ctx.needs_input_grad[0] else None
         dh, work = grad_last.contiguous().clone(), gates.new_empty(units, columns)
         d_n, transposed = gates.new_empty(units, columns), reordered.t().contiguous()
@@ -211,9 +201,8 @@ class _GRU(torch.autograd.Function):
             torch.sub(h, n, out=work).mul_(dh)
             torch.addcmul(dh, dh, z, value=-1, out=d_n)
             dh *= z
-            aten.sigmoid_backward.grad_input(
-                work, z, grad_input=z
-            )  # from here on the gates hold their own gradients
+            # from here on the gates hold their own gradients
+            aten.sigmoid_backward.grad_input(work, z, grad_input=z)
             aten.tanh_backward.grad_input(d_n, n, grad_input=n)
             torch.mul(n, m, out=work)
             torch.mul(n, r, out=m)
@@ -259,24 +248,16 @@ class _LSTM(torch.autograd.Function):
     def forward(ctx, x, h0, c0, w, u, b, b_hidden, keep):
         steps, _, columns = x.shape
         units = u.shape[1]
-        gates = (
-            _gates(steps, (5 * units, columns), x) if keep else x.new_empty(1, 5 * units, columns)
-        )  # with tanh(c') at the end
-        states, cells = (
-            x.new_empty(steps + 1, units, columns),
-            x.new_empty(steps + 1 if keep else 1, units, columns),
-        )
+        # with tanh(c') at the end
+        gates = _gates(steps, (5 * units, columns), x) if keep else x.new_empty(1, 5 * units, columns)
+        states = x.new_empty(steps + 1, units, columns)
+        cells = x.new_empty(steps + 1 if keep else 1, units, columns)
         states[0], cells[0] = h0, c0
         weights = _LSTM.laid_out(w, u, b, b_hidden)
         for step in range(steps):
-            cell, next_cell = (cells[step], cells[step + 1]) if keep else (cells[0], cells[0])
-            _LSTM.step(
-                gates[step if keep else 0],
-                x[step],
-                (states[step], cell),
-                (states[step + 1], next_cell),
-                weights,
-            )
+            now, then = (step, step + 1) if keep else (0, 0)
+            before, after = (states[step], cells[now]), (states[step + 1], cells[then])
+            _LSTM.step(gates[now], x[step], before, after, weights)
         if keep:
             ctx.save_for_backward(x, w, u, states, cells)
             ctx.gates = gates
@@ -290,11 +271,8 @@ class _LSTM(torch.autograd.Function):
         units = u.shape[1]
         d_u, d_w, d_bias = torch.zeros_like(u), torch.zeros_like(w), gates.new_zeros(4 * units, columns)
         d_x = torch.empty_like(x, memory_format=torch.contiguous_format) if ctx.needs_input_grad[0] else None
-        dh, dc, work = (
-            grad_last.contiguous().clone(),
-            grad_cell.contiguous().clone(),
-            gates.new_empty(units, columns),
-        )
+        dh, dc = grad_last.contiguous().clone(), grad_cell.contiguous().clone()
+        work = gates.new_empty(units, columns)
         transposed = u.t().contiguous()
         for step in reversed(range(steps)):
             i, f, g, o, squashed = gates[step].view(5, units, columns)
@@ -303,9 +281,8 @@ class _LSTM(torch.autograd.Function):
             torch.mul(dh, o, out=work)
             dc += aten.tanh_backward.grad_input(work, squashed, grad_input=work)
             dh *= squashed
-            aten.sigmoid_backward.grad_input(
-                dh, o, grad_input=o
-            )  # from here on the gates hold their own gradients
+            # from here on the gates hold their own gradients
+            aten.sigmoid_backward.grad_input(dh, o, grad_input=o)
             torch.mul(dc, g, out=work)
             torch.mul(dc, i, out=squashed)
             aten.tanh_backward.grad_input(squashed, g, grad_input=g)

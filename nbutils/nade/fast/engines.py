@@ -23,12 +23,8 @@ class DenseEngine:
     """The whole net, for every picture of which something is wanted."""
 
     def __init__(self, model, image_shape, caption, caption_length):
-        self.model, self.image_shape, self.caption, self.caption_length = (
-            model,
-            image_shape,
-            caption,
-            caption_length,
-        )
+        self.model, self.image_shape = model, image_shape
+        self.caption, self.caption_length = caption, caption_length
 
     def predict(self, state, unknown, wanted):
         """See `IncrementalEngine.predict`."""
@@ -37,18 +33,13 @@ class DenseEngine:
         if not rows.any():
             return index, torch.zeros(0, 1, device=state.device)
         which = on_device(rows.nonzero()[:, 0], state.device)
-        image, known = (
-            x.view(-1, *self.image_shape[1:])
-            for x in (state.index_select(0, which), on_device(~unknown[rows], state.device))
-        )
-        words = (
-            (None, None)
-            if self.caption is None
-            else (self.caption.index_select(0, which), self.caption_length.index_select(0, which))
-        )
-        return index, predict(
-            self.model, image, known, *words, on_device(wanted[rows].flatten().nonzero()[:, 0], state.device)
-        )
+        image = state.index_select(0, which).view(-1, *self.image_shape[1:])
+        known = on_device(~unknown[rows], state.device).view(image.shape)
+        caption, length = self.caption, self.caption_length
+        if caption is not None:
+            caption, length = caption.index_select(0, which), length.index_select(0, which)
+        asked = on_device(wanted[rows].flatten().nonzero()[:, 0], state.device)
+        return index, predict(self.model, image, known, caption, length, asked)
 
     def entropies(self, state, unknown, wanted):
         """See `IncrementalEngine.entropies`; nothing is kept, so nothing is left out."""
@@ -72,9 +63,8 @@ def build(name, model, image_shape, hole, caption, caption_length, device):
     dense = DenseEngine(model, image_shape, caption, caption_length)
     if name == "dense" or not isinstance(model, Inpainter):
         return dense
-    return IncrementalEngine(
-        model, image_shape, hole, caption, caption_length, device, dense if name == "auto" else None
-    )
+    instead = dense if name == "auto" else None
+    return IncrementalEngine(model, image_shape, hole, caption, caption_length, device, instead)
 
 
 def group_size(name, model, image_shape):
@@ -94,13 +84,9 @@ def num_segments(name, model, image_shape, variables):
     """
     if name == "dense" or not isinstance(model, Inpainter) or not variables:
         return 1
-    whole = (
-        image_shape[0]
-        * image_shape[2]
-        * image_shape[3]
-        * sum(layer.conv.weight.numel() for layer in model.body)
-    )
-    room = group_size(name, model, image_shape) // image_shape[0]
+    batch, _, height, width = image_shape
+    whole = batch * height * width * sum(layer.conv.weight.numel() for layer in model.body)
+    room = group_size(name, model, image_shape) // batch
     return max(1, min(round((variables * _TURN / max(1, whole)) ** 0.5), room, variables))
 
 
@@ -114,12 +100,8 @@ def turns(engine, rank, num_ranked, alone):
     """
     if isinstance(engine, DenseEngine):
         return rank
-    _, channels, height, width = engine.image_shape
-    return torch.from_numpy(
-        wavefronts.turns(
-            rank.numpy(), num_ranked.numpy(), engine.reaches[-1], (channels, height, width), alone.numpy()
-        )
-    )
+    reach, shape = engine.reaches[-1], engine.image_shape[1:]
+    return torch.from_numpy(wavefronts.turns(rank.numpy(), num_ranked.numpy(), reach, shape, alone.numpy()))
 
 
 def by_turn(turn):

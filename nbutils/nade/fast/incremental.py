@@ -36,36 +36,31 @@ class IncrementalEngine:
 
     @torch.no_grad()
     def __init__(self, model, image_shape, hole, caption, caption_length, device, dense=None):
-        self.dense, c = dense, model.config
-        self.model, self.device, self.dtype = model, device, model.head.weight.dtype
-        self.image_shape = self.batch, self.channels, self.height, self.width = tuple(image_shape)
+        c = model.config
+        self.model, self.device, self.dense = model, device, dense
+        self.image_shape = tuple(image_shape)
+        self.batch, self.channels, self.height, self.width = self.image_shape
         self.area = self.height * self.width
-        self.num_sites = (
-            self.batch * self.area
-        )  # site number num_sites stands for everything outside the picture
+        # site number num_sites stands for everything outside the picture
+        self.num_sites = self.batch * self.area
         self.captions = model.read(caption, caption_length, self.batch)
-        self.reaches = np.cumsum(
-            [padding(c.kernel_size, d) for d in c.dilations], axis=0
-        )  # (layers, 2): pixels seen before and after
+        # (layers, 2): how many pixels a layer sees before and after a pixel
+        self.reaches = np.cumsum([padding(c.kernel_size, d) for d in c.dilations], axis=0)
         self.neighbours = {d: self._neighbours(c.kernel_size, d) for d in set(c.dilations)}
         self.kernels = [_folded(layer.conv.weight, layer.norm) for layer in model.body]
-        self.weights = [
-            kernel.permute(2, 3, 1, 0).flatten(0, 2).contiguous() for kernel, _ in self.kernels
-        ]  # (taps * inputs, outputs)
+        # (taps * inputs, outputs)
+        self.weights = [k.permute(2, 3, 1, 0).flatten(0, 2).contiguous() for k, _ in self.kernels]
         self.table, self.shift = _folded_table(model.first, model.first_norm)
-        self.taps, self.blank = (
-            c.kernel_size**2,
-            c.channels * c.levels,
-        )  # blank: the row of an unknown variable
+        self.taps = c.kernel_size**2
+        self.blank = c.channels * c.levels  # the row of an unknown variable
         self.first_rows = torch.arange(self.taps, device=device)[:, None] * (self.blank + 1)
         self.code = torch.full((self.num_sites + 1, c.channels), self.blank, device=device)
-        self.kept = [
-            torch.zeros(self.num_sites + 1, width, dtype=self.dtype, device=device)
-            for width in self._widths()
-        ]
+        like = dict(dtype=model.head.weight.dtype, device=device)
+        self.kept = [torch.zeros(self.num_sites + 1, width, **like) for width in self._widths()]
         self.stale = np.ones((c.layers, self.num_sites + 1), bool)
         self.stale[:, -1] = False
-        self.marked, self.place = np.zeros(self.num_sites + 1, bool), np.zeros(self.num_sites + 1, np.int64)
+        self.marked = np.zeros(self.num_sites + 1, bool)
+        self.place = np.zeros(self.num_sites + 1, np.int64)
         self.hole, self.unknown = hole.numpy(), None
         self.computed = [0] * c.layers  # sites of every layer that the last prediction took
         self.changeable = [self._changeable(layer) for layer in range(c.layers)]
@@ -75,14 +70,13 @@ class IncrementalEngine:
         """Memory that the kept activations of a picture take."""
         c = model.config
         planes = c.merger_planes if c.merger == "concat" else 0
-        return (
-            image_shape[2] * image_shape[3] * c.layers * (c.width + planes) * model.head.weight.element_size()
-        )
+        area = image_shape[2] * image_shape[3]
+        return area * c.layers * (c.width + planes) * model.head.weight.element_size()
 
     def _widths(self):
-        return [conv.conv.in_channels for conv in self.model.body] + [
-            (self.model.readout[0] if self.model.config.readout else self.model.head).in_features
-        ]
+        """How many numbers each layer hands on."""
+        last = self.model.readout[0] if self.model.config.readout else self.model.head
+        return [layer.conv.in_channels for layer in self.model.body] + [last.in_features]
 
     def _neighbours(self, kernel_size, dilation):
         """The sites that a convolution reads for every site, (sites, taps)."""
@@ -93,19 +87,15 @@ class IncrementalEngine:
         inside = (y >= 0) & (y < self.height) & (x >= 0) & (x < self.width)  # (H, W, k, k)
         pixel = (y * self.width + x).reshape(self.area, -1)
         first = self.area * np.arange(self.batch)[:, None, None]
-        return np.where(inside.reshape(self.area, -1), first + pixel, self.num_sites).reshape(
-            self.num_sites, -1
-        )
+        site = np.where(inside.reshape(self.area, -1), first + pixel, self.num_sites)
+        return site.reshape(self.num_sites, -1)
 
     def _changeable(self, layer):
         """Which sites of a layer anything in the hole can change, or that lie in a rectangle around those."""
         before, after = self.reaches[layer].tolist()
-        pixels = (
-            torch.from_numpy(self.hole)
-            .view(self.batch, self.channels, self.height, self.width)
-            .any(1, keepdim=True)
-        )
-        reached, side = F.pad(pixels.float(), (before, after, before, after)), before + after + 1
+        side = before + after + 1
+        pixels = torch.from_numpy(self.hole).view(self.image_shape).any(1, keepdim=True)
+        reached = F.pad(pixels.float(), (before, after, before, after))
         for window in ((side, 1), (1, side)):
             reached = F.max_pool2d(reached, window, stride=1)
         return np.append(reached.flatten().numpy() > 0, False)
@@ -161,11 +151,11 @@ class IncrementalEngine:
         index = index[self.marked[self._site_and_channel(index)[0]]]
         self.marked[needed] = False
         bits = self.model.entropies_of(*self._places(index))
-        return (
-            torch.from_numpy(index),
-            bits,
-            lambda chosen: self.model.logits_of(*self._places(chosen.numpy())),
-        )
+
+        def logits_of(chosen):
+            return self.model.logits_of(*self._places(chosen.numpy()))
+
+        return torch.from_numpy(index), bits, logits_of
 
     def _refresh(self, state, unknown, index):
         """Compute what the predictions of the variables `index` depend on and is stale; the sites of the last
@@ -173,26 +163,28 @@ class IncrementalEngine:
         self._take_in(state, unknown.numpy())
         self.marked[self._site_and_channel(index)[0]] = True
         needed, inputs = self._needed()
-        rectangles = [
-            None,
-            *(_Rectangle.around(sites, self.height, self.width) for sites in needed[1:]),
-        ]  # the first layer only looks rows up
-        weighed = [
-            _GATHERING * len(sites) if rectangle is None else rectangle.size
-            for sites, rectangle in zip(needed, rectangles)
-        ]
-        pictures = len(np.unique(index // (self.channels * self.area)))
-        if self.dense and self.cost(weighed) > self.cost([pictures * self.area] * len(needed)):
+        # the first layer only looks rows up
+        around = [_Rectangle.around(sites, self.height, self.width) for sites in needed[1:]]
+        rectangles = [None, *around]
+        if self.dense and self._dearer_than_the_whole_net(needed, rectangles, index):
             return None
         self.computed = [len(sites) for sites in needed]
         for layer, sites in enumerate(needed):
             if len(sites):
                 place = self._on_device(sites)
-                self.kept[layer].index_copy_(
-                    0, place, self._compute(layer, sites, place, inputs[layer], rectangles[layer])
-                )
+                activations = self._compute(layer, sites, place, inputs[layer], rectangles[layer])
+                self.kept[layer].index_copy_(0, place, activations)
                 self.stale[layer, sites] = False
         return needed[-1]
+
+    def _dearer_than_the_whole_net(self, needed, rectangles, index):
+        """Whether computing the needed sites of every layer costs more than the net on all pictures."""
+        sites = [
+            _GATHERING * len(sites) if rectangle is None else rectangle.size
+            for sites, rectangle in zip(needed, rectangles)
+        ]
+        pictures = len(np.unique(index // (self.channels * self.area)))
+        return self.cost(sites) > self.cost([pictures * self.area] * len(needed))
 
     def _places(self, index):
         """Activations of the pixels of the variables `index`, and for each the row of its own and its
@@ -206,22 +198,24 @@ class IncrementalEngine:
 
     def _take_in(self, state, unknown):
         """Update the input where variables became known or unknown, and note what that makes stale."""
-        changed = np.flatnonzero(
-            unknown ^ self.unknown if self.unknown is not None else np.ones_like(unknown)
-        )
+        first_time = self.unknown is None
+        changed = np.flatnonzero(np.ones_like(unknown) if first_time else unknown ^ self.unknown)
         site, channel = self._site_and_channel(changed)
         row = self._on_device(changed)
         level = state.view(-1).index_select(0, row) + self._on_device(channel * self.model.config.levels)
         level = torch.where(self._on_device(unknown.reshape(-1)[changed]), self.blank, level)
         self.code.view(-1).index_copy_(0, self._on_device(site * self.channels + channel), level)
-        if self.unknown is not None and len(changed):
-            sites = np.unique(site)
-            for layer, (before, after) in enumerate(self.reaches):
-                if len(sites) * (before + after + 1) ** 2 > self.num_sites:
-                    self.stale[layer] |= self.changeable[layer]
-                else:
-                    self.stale[layer, self._reached(layer, sites)] = True
+        if not first_time and len(changed):
+            self._make_stale(np.unique(site))
         self.unknown = unknown.copy()
+
+    def _make_stale(self, sites):
+        """Note that every layer is out of date where a change of the input at some sites can reach it."""
+        for layer, (before, after) in enumerate(self.reaches):
+            if len(sites) * (before + after + 1) ** 2 > self.num_sites:  # their fields cover everything
+                self.stale[layer] |= self.changeable[layer]
+            else:
+                self.stale[layer, self._reached(layer, sites)] = True
 
     def _needed(self):
         """Stale sites of every layer that the marked ones of the last layer depend on, themselves included,
@@ -240,60 +234,50 @@ class IncrementalEngine:
         sites on the device."""
         if layer == 0:
             x = self._looked_up(inputs)
+        elif rectangle is None:
+            x = self._gathered(layer, inputs)
         else:
-            x = (
-                self._gathered(layer, inputs)
-                if rectangle is None
-                else self._convolved(layer, sites, rectangle)
-            )
-            if self.model.adds_skip(layer + 1):
-                x += self.kept[layer - 2].index_select(0, place)[:, : x.shape[1]]
+            x = self._convolved(layer, sites, rectangle)
+        if layer and self.model.adds_skip(layer + 1):
+            x += self.kept[layer - 2].index_select(0, place)[:, : x.shape[1]]
         x = x.relu_()
         return self._merged(layer + 1, x, sites) if layer + 1 in self.captions else x
 
     def _looked_up(self, inputs):
-        rows = (
-            self.code.index_select(0, self._on_device(inputs.reshape(-1))).view(
-                len(inputs), self.taps, self.channels
-            )
-            + self.first_rows
-        )
+        """The first layer, which adds rows of its table."""
+        code = self.code.index_select(0, self._on_device(inputs.reshape(-1)))
+        rows = code.view(len(inputs), self.taps, self.channels) + self.first_rows
         return F.embedding_bag(rows.view(len(inputs), -1), self.table, mode="sum").add_(self.shift)
 
     def _gathered(self, layer, inputs):
+        """A convolution of scattered sites: one matrix product over what each of them reads."""
         weight, (_, shift) = self.weights[layer - 1], self.kernels[layer - 1]
-        x, inputs = (
-            self.kept[layer].new_empty(len(inputs), weight.shape[1]),
-            self._on_device(inputs.reshape(-1)),
-        )
-        for part, out in zip(inputs.split(_CHUNK * self.taps), x.split(_CHUNK)):
-            torch.addmm(shift, self.kept[layer - 1].index_select(0, part).view(len(out), -1), weight, out=out)
+        x = self.kept[layer].new_empty(len(inputs), weight.shape[1])
+        read = self._on_device(inputs.reshape(-1))
+        for part, out in zip(read.split(_CHUNK * self.taps), x.split(_CHUNK)):
+            gathered = self.kept[layer - 1].index_select(0, part).view(len(out), -1)
+            torch.addmm(shift, gathered, weight, out=out)
         return x
 
     def _convolved(self, layer, sites, rectangle):
+        """A convolution of the rectangle around some sites."""
         kernel, shift = self.kernels[layer - 1]
         dilation = self.model.config.dilations[layer]
-        inputs = rectangle.cut(
-            self.kept[layer - 1][:-1].view(self.batch, self.height, self.width, -1),
-            *padding(kernel.shape[2], dilation),
-        )
-        x = (
-            F.conv2d(inputs.permute(0, 3, 1, 2), kernel, shift, dilation=dilation)
-            .permute(0, 2, 3, 1)
-            .reshape(rectangle.size, -1)
-        )
-        return (
-            x if len(sites) == rectangle.size else x.index_select(0, self._on_device(rectangle.place(sites)))
-        )
+        before = self.kept[layer - 1][:-1].view(self.batch, self.height, self.width, -1)
+        inputs = rectangle.cut(before, *padding(kernel.shape[2], dilation))
+        x = F.conv2d(inputs.permute(0, 3, 1, 2), kernel, shift, dilation=dilation)
+        x = x.permute(0, 2, 3, 1).reshape(rectangle.size, -1)
+        if len(sites) == rectangle.size:
+            return x
+        return x.index_select(0, self._on_device(rectangle.place(sites)))
 
     def _merged(self, layer, x, sites):
         """Merge the caption at some sites: padded to (B, most sites of a picture, width), as a merger takes
         them."""
         example = sites // self.area
         counts = np.bincount(example, minlength=self.batch)
-        place = self._on_device(
-            example * counts.max() + np.arange(len(sites)) - (np.cumsum(counts) - counts)[example]
-        )
+        before = np.cumsum(counts) - counts  # sites of the pictures before
+        place = self._on_device(example * counts.max() + np.arange(len(sites)) - before[example])
         padded = x.new_zeros(self.batch * int(counts.max()), x.shape[1]).index_copy_(0, place, x)
         merged = self.model.mergers[str(layer)](padded.view(self.batch, -1, x.shape[1]), self.captions[layer])
         return merged.flatten(0, 1).index_select(0, place)
@@ -327,9 +311,8 @@ class _Rectangle:
             return None
         picture, pixel = np.divmod(sites, height * width)
         row, column = np.divmod(pixel, width)
-        found = cls(
-            np.unique(picture), row.min(), row.max() + 1, column.min(), column.max() + 1, height, width
-        )
+        rows, columns = (row.min(), row.max() + 1), (column.min(), column.max() + 1)
+        found = cls(np.unique(picture), *rows, *columns, height, width)
         return found if found.size <= _GATHERING * len(sites) else None
 
     @property
@@ -340,11 +323,8 @@ class _Rectangle:
     def place(self, sites):
         """Where some of its sites stand among all of them."""
         picture, pixel = np.divmod(sites, self.height * self.width)
-        row = (
-            np.searchsorted(self.pictures, picture) * (self.bottom - self.top)
-            + pixel // self.width
-            - self.top
-        )
+        rows_before = np.searchsorted(self.pictures, picture) * (self.bottom - self.top)
+        row = rows_before + pixel // self.width - self.top
         return row * (self.right - self.left) + pixel % self.width - self.left
 
     def cut(self, x, before, after):
@@ -352,18 +332,11 @@ class _Rectangle:
         other sides, zeros outside the picture.
 
         x: (B, H, W, width)."""
-        top, bottom, left, right = (
-            self.top - before,
-            self.bottom + after,
-            self.left - before,
-            self.right + after,
-        )
+        top, bottom = self.top - before, self.bottom + after
+        left, right = self.left - before, self.right + after
         part = x[:, max(0, top) : bottom, max(0, left) : right]
-        part = (
-            part
-            if len(self.pictures) == len(x)
-            else part.index_select(0, on_device(torch.from_numpy(self.pictures), x.device))
-        )
+        if len(self.pictures) < len(x):
+            part = part.index_select(0, on_device(torch.from_numpy(self.pictures), x.device))
         outside = (max(0, -left), max(0, right - self.width), max(0, -top), max(0, bottom - self.height))
         return F.pad(part, (0, 0, *outside)) if any(outside) else part
 

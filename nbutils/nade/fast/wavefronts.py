@@ -30,22 +30,22 @@ def turns(rank, num_ranked, reach, image_shape, alone):
     before, after = reach
     side = before + after
     order = np.argsort(rank, axis=1, kind="stable")
-    # the turn after the latest of a pixel, in a field wide enough that no window meets its end: window [y, y
-    # + side] holds what is drawn within `after` pixels above and `before` below a pixel, if the field begins
-    # `after` above the picture, and the reverse if `before`
+    # For every pixel the turn after the latest that was drawn there, with a margin that no window leaves.
     next_turn = np.zeros((batch, height + 2 * side, width + 2 * side), np.int64)
     windows = np.lib.stride_tricks.sliding_window_view(next_turn, (side + 1, side + 1), (1, 2))
     turn = np.full((batch, size), size, np.int64)
-    floor, latest = np.zeros(batch, np.int64), np.full(batch, -1, np.int64)
+    floor = np.zeros(batch, np.int64)  # the turn after the last variable that was alone
+    latest = np.full(batch, -1, np.int64)
     for position in range(int(num_ranked.max(initial=0))):
         example = np.flatnonzero(position < num_ranked)
         variable = order[example, position]
         y, x = variable % (height * width) // width + side, variable % width + side
-        seen = windows[example, y - before, x - before].max(
-            (1, 2)
-        )  # what the variable sees is drawn before it
-        if before != after:  # what sees the variable, and came before it, is not drawn after it
-            seen = np.maximum(seen, windows[example, y - after, x - after].max((1, 2)) - 1)
+        # What the variable sees is drawn before it.
+        seen = windows[example, y - before, x - before].max((1, 2))
+        if before != after:
+            # What sees the variable, and came before it, is not drawn after it.
+            seers = windows[example, y - after, x - after].max((1, 2))
+            seen = np.maximum(seen, seers - 1)
         single = alone[example, position]
         chosen = np.where(single, latest[example] + 1, np.maximum(seen, floor[example]))
         turn[example, variable] = chosen
