@@ -11,25 +11,27 @@ import numpy as np
 from IPython.display import HTML, display
 from PIL import Image
 
-from .figures import data_uri, hidden
+from .figures import data_uri, hidden, named
 
 _numbers = itertools.count(1)
 _STYLE = (
-    "#{0} .strip{{display:none;overflow:hidden}}#{0}.paused .strip{{display:block}}#{0}.paused "
-    ".moving{{display:none}}"
+    "#{0} .strip{{display:none;overflow:hidden}}"
+    "#{0}.paused .strip{{display:block}}"
+    "#{0}.paused .moving{{display:none}}"
     "@media print{{#{0} .moving{{display:none}}#{0} .strip{{display:block}}}}"
     "@media (prefers-reduced-motion:reduce){{#{0} .moving{{display:none}}#{0} .strip{{display:block}}}}"
 )
 # Shows frame k of every strip of the figure; a strip is all frames of a cell, one under the other.
 _SEEK = (
-    "const f=this.closest('figure'),r=f.querySelector('input[type=range]');for(const s of "
-    "f.querySelectorAll('.strip')){const n=+s.dataset.frames,"
-    "k=Math.round(r.value/Math.max(1,r.max)*(n-1));s.firstElementChild.style.transform=`translateY(${-100*k/n}%)`;"
+    "const f=this.closest('figure'),r=f.querySelector('input[type=range]');"
+    "for(const s of f.querySelectorAll('.strip')){const n=+s.dataset.frames,"
+    "k=Math.round(r.value/Math.max(1,r.max)*(n-1));"
+    "s.firstElementChild.style.transform=`translateY(${-100*k/n}%)`;"
     "const t=s.parentElement.querySelector('.frame-facts');if(t)t.textContent=JSON.parse(s.dataset.facts)[k]}"
 )
 _MARK = (
-    "const "
-    "b=f.querySelector('.pause'),p=f.classList.contains('paused');b.setAttribute('aria-pressed',p);b.textContent=p?'Play':'Pause';"
+    "const b=f.querySelector('.pause'),p=f.classList.contains('paused');"
+    "b.setAttribute('aria-pressed',p);b.textContent=p?'Play':'Pause';"
 )
 _RESTART = "if(!p)for(const i of f.querySelectorAll('img.moving'))i.src=i.src"  # so that all begin together
 
@@ -37,21 +39,11 @@ _RESTART = "if(!p)for(const i of f.querySelectorAll('img.moving'))i.src=i.src"  
 def gif(frames, milliseconds=120, hold=1500):
     """Frames uint8 (F, C, H, W) as an endlessly looping GIF at their own size; the last frame is held for
     `hold` milliseconds."""
-    images = _with_one_palette(frames)
+    first, *others = _with_one_palette(frames)
     file = io.BytesIO()
-    durations = [milliseconds] * (len(images) - 1) + [hold]
-    palette = bytes(images[0].getpalette())
-    images[0].save(
-        file,
-        "GIF",
-        save_all=True,
-        append_images=images[1:],
-        loop=0,
-        duration=durations,
-        optimize=False,
-        disposal=1,
-        palette=palette,
-    )
+    times = dict(loop=0, duration=[milliseconds] * len(others) + [hold])
+    kept = dict(optimize=False, disposal=1, palette=bytes(first.getpalette()))
+    first.save(file, "GIF", save_all=True, append_images=others, **times, **kept)
     return file.getvalue()
 
 
@@ -70,9 +62,8 @@ def strip(frames):
 
 def _with_one_palette(frames):
     """Pillow images that share at most 256 colours, chosen from all frames, so that nothing flickers."""
-    frames = [
-        np.asarray(frame, np.uint8).transpose(1, 2, 0).repeat(3 // frame.shape[0], 2) for frame in frames
-    ]
+    frames = [np.asarray(frame, np.uint8).transpose(1, 2, 0) for frame in frames]
+    frames = [frame.repeat(3 // frame.shape[2], 2) for frame in frames]
     palette = Image.fromarray(np.concatenate(frames)).quantize(256, Image.Quantize.MEDIANCUT)
     return [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
@@ -88,14 +79,15 @@ def facts(result, picture, hole, schedule=None):
         schedule: the callable that gave alpha, for the Gibbs strategies.
     """
     lines, last = [], int(result.steps[-1, picture])
-    for steps, known, entropy in zip(
-        result.steps[:, picture], result.known_frames[:, picture], result.entropy_frames[:, picture]
-    ):
+    for frame, steps in enumerate(result.steps[:, picture].tolist()):
+        known, entropy = result.known_frames[frame, picture], result.entropy_frames[frame, picture]
         predicted = entropy[hole & (entropy > 0)]
-        parts = [f"step {int(steps)} of {last}"]
-        parts += [f"alpha {schedule(int(steps) - 1, last):.3g}"] if schedule and steps else []
-        parts += [f"{int((known & hole).sum())} of {int(hole.sum())} known"]
-        parts += [f"{float(predicted.mean()):.1f} bits"] if len(predicted) else []
+        parts = [f"step {steps} of {last}"]
+        if schedule and steps:
+            parts.append(f"alpha {schedule(steps - 1, last):.3g}")
+        parts.append(f"{int((known & hole).sum())} of {int(hole.sum())} known")
+        if len(predicted):
+            parts.append(f"{float(predicted.mean()):.1f} bits")
         lines.append(", ".join(parts))
     return lines
 
@@ -120,48 +112,37 @@ def cell(frames, known_frames, label, alt, width=128, frame_facts=None, millisec
     frame_facts = frame_facts or [f"frame {number + 1} of {count}" for number in range(count)]
     height = round(width * pictures[0].shape[1] / pictures[0].shape[2])
     sizes = f'alt="{escape(alt)}" width="{width}" height="{height}" style="image-rendering:pixelated"'
-    moving = (
-        f'<img class="moving" loading="lazy" src="{data_uri(gif(pictures, milliseconds), "image/gif")}" '
-        f"{sizes}>"
-    )
-    style = f"width:{width}px;image-rendering:pixelated;display:block;transform:translateY({-100 * (count - 1) / count}%)"
-    poster = (
-        f'<img src="{data_uri(strip(pictures), "image/png")}" alt="{escape(alt)}, stopped" style="{style}">'
-    )
-    still = (
-        f'<div class="strip" data-frames="{count}" data-facts="{escape(json.dumps(frame_facts))}" '
-        f'style="width:{width}px;height:{height}px">{poster}</div>'
-    )
-    link = f'<a href="#parameters" title="The parameters of this run">{escape(label)}</a>'
-    text = (
-        f'<span style="display:block;font-size:.8em;overflow-wrap:break-word">{link}</span>' if label else ""
-    )
-    return (
-        f'<div style="width:{width}px">{moving}{still}{text}<span class="frame-facts" '
-        'style="display:block;font-size:.7em"></span></div>'
-    )
+    source = data_uri(gif(pictures, milliseconds), "image/gif")
+    moving = f'<img class="moving" loading="lazy" src="{source}" {sizes}>'
+    to_last = f"transform:translateY({-100 * (count - 1) / count}%)"
+    style = f"width:{width}px;image-rendering:pixelated;display:block;{to_last}"
+    source = data_uri(strip(pictures), "image/png")
+    poster = f'<img src="{source}" alt="{escape(alt)}, stopped" style="{style}">'
+    data = f'data-frames="{count}" data-facts="{escape(json.dumps(frame_facts))}"'
+    still = f'<div class="strip" {data} style="width:{width}px;height:{height}px">{poster}</div>'
+    text = ""
+    if label:
+        link = f'<a href="#parameters" title="The parameters of this run">{escape(label)}</a>'
+        text = f'<span style="display:block;font-size:.8em;overflow-wrap:break-word">{link}</span>'
+    told = '<span class="frame-facts" style="display:block;font-size:.7em"></span>'
+    return f'<div style="width:{width}px">{moving}{still}{text}{told}</div>'
 
 
 def animations(cells, caption, name=None):
     """Show animation cells (and still `figures.picture_cell`s) under one caption, which play, pause and are
     looked through together.
 
-    `name`: for references to the figure, see `html.render`.
+    `name`: for references to the figure, see `figures.show`.
     """
     figure = f"animation-{next(_numbers)}"
     pause = f"const f=this.closest('figure');f.classList.toggle('paused');{_MARK}{_RESTART}"
     seek = f"{_SEEK};f.classList.add('paused');{_MARK}"
     button = f'<button type="button" class="pause" aria-pressed="false" onclick="{pause}">Pause</button>'
-    last = (
-        max(int(count) for count in re.findall(r'data-frames="(\d+)"', "".join(cells))) - 1
-    )  # of the longest animation, so that every frame can be reached
+    # of the longest animation, so that every frame can be reached
+    last = max(int(count) for count in re.findall(r'data-frames="(\d+)"', "".join(cells))) - 1
     slider = f'<input type="range" min="0" max="{last}" value="{last}" aria-label="Frame" oninput="{seek}">'
     body = f'<div class="gallery" style="display:flex;flex-wrap:wrap;gap:10px">{"".join(cells)}</div>'
     controls = f'<div class="controls">{button} <label>first {slider} last</label></div>'
-    named = f' data-name="{escape(name)}"' if name else ""
-    display(
-        HTML(
-            f'<figure id="{figure}" '
-            f'class="pictures"{named}><style>{_STYLE.format(figure)}</style>{body}{controls}<figcaption>{escape(caption)}</figcaption></figure>'
-        )
-    )
+    content = f"<style>{_STYLE.format(figure)}</style>{body}{controls}"
+    opened = f'<figure id="{figure}" class="pictures"{named(name)}>'
+    display(HTML(f"{opened}{content}<figcaption>{escape(caption)}</figcaption></figure>"))

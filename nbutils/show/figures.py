@@ -74,12 +74,8 @@ def contact_sheet(pictures, columns, gap=2, shade=220):
 def heat(values, largest):
     """A map (H, W) of numbers between 0 and `largest` as a picture, uint8 (3, H, W): dark is little, bright
     is much, with any colour vision."""
-    return (
-        (matplotlib.colormaps["viridis"](np.asarray(values) / largest)[..., :3] * 255)
-        .round()
-        .astype(np.uint8)
-        .transpose(2, 0, 1)
-    )
+    colours = matplotlib.colormaps["viridis"](np.asarray(values) / largest)[..., :3]
+    return (colours * 255).round().astype(np.uint8).transpose(2, 0, 1)
 
 
 def data_uri(content, kind):
@@ -95,22 +91,21 @@ def show(figure, caption, alt, name=None, place=None):
     a page turns into its number; the one named "key" also stands in the index.
     """
     width = int(figure.get_size_inches()[0] * 100)
-    image = (
-        f'<img class="chart" style="max-width:100%" width="{width}" src="{address(figure)}" '
-        f'alt="{escape(alt)}">'
-    )
-    content = HTML(f"<figure{_named(name)}>{image}<figcaption>{escape(caption)}</figcaption></figure>")
+    style = f'class="chart" style="max-width:100%" width="{width}"'
+    image = f'<img {style} src="{address(figure)}" alt="{escape(alt)}">'
+    content = HTML(f"<figure{named(name)}>{image}<figcaption>{escape(caption)}</figcaption></figure>")
     place.update(content) if place else display(content)
 
 
 def address(figure):
-    """A matplotlib figure as a `data:` address; it is closed."""
+    """A matplotlib figure as a `data:` address."""
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return data_uri(file.getvalue(), "image/png")
 
 
-def _named(name):
+def named(name):
+    """The attribute that names a figure or table for references; none for None."""
     return f' data-name="{escape(name)}"' if name else ""
 
 
@@ -129,40 +124,26 @@ def hidden(image, known, shade=128):
 
 def picture_cell(picture, label, alt, width=128):
     """One picture of a gallery: HTML, pixels enlarged without smoothing."""
-    label = (
-        (
-            "<span "
-            f'style="display:block;font-size:.8em;max-width:{width}px;overflow-wrap:break-word">{escape(label)}</span>'
-        )
-        if label
-        else ""
-    )
-    image = (
-        f'<img src="{png(picture)}" alt="{escape(alt)}" '
-        'style="width:100%;image-rendering:pixelated;display:block">'
-    )
-    return f'<div style="width:{width}px;max-width:100%">{image}{label}</div>'
+    style = f"display:block;font-size:.8em;max-width:{width}px;overflow-wrap:break-word"
+    text = f'<span style="{style}">{escape(label)}</span>' if label else ""
+    style = "width:100%;image-rendering:pixelated;display:block"
+    image = f'<img src="{png(picture)}" alt="{escape(alt)}" style="{style}">'
+    return f'<div style="width:{width}px;max-width:100%">{image}{text}</div>'
 
 
 def group(label, cells):
     """Cells that belong together, side by side over a common label: one cell of a gallery."""
     text = f'<span style="display:block;font-size:.8em">{escape(label)}</span>'
-    return (
-        '<div style="max-width:100%"><div '
-        f'style="display:flex;flex-wrap:wrap;gap:4px">{"".join(cells)}</div>{text}</div>'
-    )
+    row = f'<div style="display:flex;flex-wrap:wrap;gap:4px">{"".join(cells)}</div>'
+    return f'<div style="max-width:100%">{row}{text}</div>'
 
 
 def gallery(cells, caption, name=None):
     """Show cells (from `picture_cell` or `group`) side by side, wrapping, under one caption; `name` as in
     `show`."""
     body = f'<div class="gallery" style="display:flex;flex-wrap:wrap;gap:10px">{"".join(cells)}</div>'
-    display(
-        HTML(
-            "<figure "
-            f'class="pictures"{_named(name)}>{body}<figcaption>{escape(caption)}</figcaption></figure>'
-        )
-    )
+    opened = f'<figure class="pictures"{named(name)}>'
+    display(HTML(f"{opened}{body}<figcaption>{escape(caption)}</figcaption></figure>"))
 
 
 class Link(NamedTuple):
@@ -177,15 +158,11 @@ def table(rows, caption, name=None):
     escaped, a `Link` leads where it says; [table](#table-`name`)."""
     head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in rows[0])
     body = "".join("<tr>" + "".join(map(_td, row.values())) + "</tr>" for row in rows)
-    frame = (
-        f'<div class="table"{_named(name)} style="overflow-x:auto" tabindex="0" role="region" '
-        f'aria-label="{escape(caption.partition(".")[0])}">'
-    )
-    display(
-        HTML(
-            f"{frame}<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        )
-    )
+    scrolled = 'style="overflow-x:auto" tabindex="0" role="region"'
+    spoken = escape(caption.partition(".")[0])
+    frame = f'<div class="table"{named(name)} {scrolled} aria-label="{spoken}">'
+    inside = f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    display(HTML(f"{frame}<table>{inside}</table></div>"))
 
 
 def _td(value):
@@ -197,9 +174,9 @@ def _td(value):
 
 
 def _cell(value):
-    return (
-        f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-    )
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def plain(text):
