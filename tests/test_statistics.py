@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from nbutils.evidence import results
+from nbutils.evidence import intervals
 from nbutils.nade import masks, statistics
 
 
@@ -120,18 +120,18 @@ def test_the_scale_is_found_again():
 def test_intervals_are_those_of_student():
     values = [1.0, 2.0, 4.0, 8.0]
     low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
-    mean, half = results.interval(values)
+    mean, half = intervals.interval(values)
     assert (mean - half, mean + half) == pytest.approx((low, high))
 
 
 def test_an_effect_is_decided_only_where_its_interval_excludes_zero():
-    assert results.effect([1.0, 1.1, 0.9])["verdict"] == "more"
-    assert results.effect([-1.0, -1.1, -0.9])["verdict"] == "less"
-    assert results.effect([-1.0, 1.1, 0.3])["verdict"] == "undecided"
-    assert results.effect([0.0, 0.0, 0.0])["verdict"] == "undecided"
+    assert intervals.effect([1.0, 1.1, 0.9])["verdict"] == "more"
+    assert intervals.effect([-1.0, -1.1, -0.9])["verdict"] == "less"
+    assert intervals.effect([-1.0, 1.1, 0.3])["verdict"] == "undecided"
+    assert intervals.effect([0.0, 0.0, 0.0])["verdict"] == "undecided"
 
 
 @pytest.mark.parametrize("values", [[1.0], [], [1.0, math.nan], [1.0, math.inf]])
 def test_an_interval_of_too_little_is_refused(values):
     with pytest.raises(ValueError, match="needs at least two finite numbers"):
-        results.effect(values)
+        intervals.effect(values)

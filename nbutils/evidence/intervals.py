@@ -11,25 +11,43 @@ import math
 import numpy as np
 
 
-def mean(values):
-    """The mean of independent values with its 95% interval.
+def interval(values):
+    """The mean of independent values and the half width of its 95% interval, which few values make wide.
 
     Args:
-        values: numbers, one for each unit that repeats the measurement: a picture, a training.
+        values: numbers, one for each unit that repeats the measurement: a picture, a training; two at least.
     Returns:
-        dict that JSON can hold: `mean`; `half`, the half width of the interval, None for a single value; `n`;
-        `method`.
+        (mean, half width), floats.
     Raises:
-        ValueError: no values, or one that is NaN or infinite.
+        ValueError: fewer than two values, or one that is NaN or infinite.
+    """
+    values = _finite(values)
+    error = values.std(ddof=1) / math.sqrt(len(values))
+    return float(values.mean()), _quantile(len(values) - 1) * float(error)
+
+
+def effect(differences):
+    """A paired difference: `mean`, the `half` width of its interval, the number `n` of pairs, and `verdict`:
+    more, less, or undecided where the interval holds 0."""
+    middle, half = interval(differences)
+    verdict = "undecided" if abs(middle) <= half else "more" if middle > 0 else "less"
+    return {"mean": middle, "half": half, "n": len(differences), "verdict": verdict}
+
+
+def mean(values):
+    """The mean of independent values as a claim is settled by it.
+
+    Args:
+        values: as `interval` takes them; of a single one there is no interval.
+    Returns:
+        dict: `effect`; `interval`, [low, high] or None; `n`; `method`.
     """
     values = np.asarray(values, np.float64).ravel()
-    if not len(values) or not np.isfinite(values).all():
-        raise ValueError(f"values: {values}; an interval needs finite numbers, two at least")
-    found = {"mean": float(values.mean()), "half": None, "n": len(values), "method": "one measurement"}
-    if len(values) < 2:
-        return found
-    error = values.std(ddof=1) / math.sqrt(len(values))
-    return found | {"half": _quantile(len(values) - 1) * float(error), "method": "Student's t"}
+    if len(values) == 1:
+        return {"effect": float(values[0]), "interval": None, "n": 1, "method": "one measurement"}
+    middle, half = interval(values)
+    bounds = [middle - half, middle + half]
+    return {"effect": middle, "interval": bounds, "n": len(values), "method": "Student's t"}
 
 
 def difference(first, second):
@@ -38,28 +56,36 @@ def difference(first, second):
     Raises:
         ValueError: fewer than two values in one of them.
     """
-    first, second = (np.asarray(values, np.float64).ravel() for values in (first, second))
-    if min(len(first), len(second)) < 2:
-        counts = f"{len(first)} and {len(second)} values"
-        raise ValueError(f"first, second: {counts}; an interval needs at least two of each")
-    errors = [values.var(ddof=1) / len(values) for values in (first, second)]  # squared
-    freedom = sum(errors) ** 2 / sum(e**2 / (len(v) - 1) for e, v in zip(errors, (first, second)) if e)
-    half = _quantile(freedom) * math.sqrt(sum(errors))
-    gap = float(first.mean() - second.mean())
-    return {"mean": gap, "half": float(half), "n": len(first) + len(second), "method": "Welch's t"}
+    from scipy.stats import ttest_ind  # here, as SciPy takes long to import and not every process needs it
+
+    first, second = _finite(first), _finite(second)
+    bounds = ttest_ind(first, second, equal_var=False).confidence_interval()
+    return {
+        "effect": float(first.mean() - second.mean()),
+        "interval": [float(bounds.low), float(bounds.high)],
+        "n": len(first) + len(second),
+        "method": "Welch's t",
+    }
+
+
+def _finite(values):
+    values = np.asarray(values, np.float64).ravel()
+    if len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"values: {values}; an interval needs at least two finite numbers")
+    return values
 
 
 def _quantile(freedom):
     """Of Student's t at 97.5%."""
-    from scipy.special import stdtrit  # here, as SciPy takes long to import and not every process needs it
+    from scipy.special import stdtrit  # here, see `difference`
 
     return float(stdtrit(freedom, 0.975))
 
 
 def exact(value, n=1):
-    """A number without a sampling error, such as one from algebra or from a whole enumeration of `n` cases; as
-    from `mean`."""
-    return {"mean": float(value), "half": None, "n": n, "method": "exact"}
+    """A number without a sampling error, such as one from algebra or from a whole enumeration of `n` cases;
+    as from `mean`."""
+    return {"effect": float(value), "interval": None, "n": n, "method": "exact"}
 
 
 def share(hits, trials):
@@ -69,36 +95,26 @@ def share(hits, trials):
     Raises:
         ValueError: no trials, or more hits than trials.
     """
-    from scipy.stats import binomtest  # here, see `_quantile`
+    from scipy.stats import binomtest  # here, see `difference`
 
     bounds = binomtest(hits, trials).proportion_ci()
     return {"share": hits / trials, "low": float(bounds.low), "high": float(bounds.high), "n": trials}
 
 
 def side(found, null=0.0):
-    """On which side of `null` the interval of a mean lies: 1 above, -1 below, 0 where it holds it or there is
-    none."""
-    if found["half"] is None:
-        return 0
-    low, high = found["mean"] - found["half"], found["mean"] + found["half"]
+    """On which side of `null` the interval of an effect lies: 1 above, -1 below, 0 where it holds it or there
+    is none."""
+    low, high = found["interval"] or (null, null)
     return (low > null) - (high < null)
-
-
-def word(found):
-    """`side` of zero in a word: more, less, or undecided."""
-    return {1: "more", -1: "less", 0: "undecided"}[side(found)]
 
 
 def decisive(effects):
     """Of several effects (a dict from name) the one whose interval lies furthest from zero, in units of its
     width: (name, effect)."""
-    return max(effects.items(), key=lambda item: (abs(item[1]["mean"]) - item[1]["half"]) / (item[1]["half"] or 1e-12))
 
+    def clearance(found):
+        low, high = found["interval"]
+        return max(low, -high) / max(high - low, 1e-12)
 
-def text(values, form=".3f"):
-    """Mean and half width of some values, or of what `mean` found, as a table or a sentence has them: "1.25 ±
-    0.03"; `form` is the format of the mean, whose sign the half width does without."""
-    found = values if isinstance(values, dict) else mean(values)
-    if found["half"] is None:
-        return f"{found['mean']:{form}}"
-    return f"{found['mean']:{form}} ± {found['half']:{form.lstrip('+')}}"
+    name = max(effects, key=lambda name: clearance(effects[name]))
+    return name, effects[name]

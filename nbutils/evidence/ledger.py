@@ -7,15 +7,11 @@ the last notebook collects it.
 
 from pathlib import Path
 
-import numpy as np
-
 from ..show import figures
 from . import results
+from .intervals import side
 
 VERDICTS = ("supported", "refuted", "undecided")
-_ENOUGH_TO_RESAMPLE = (
-    8  # with fewer, a bootstrap draws the same few values again and again, and its interval is too short
-)
 
 _FIRST, _SECOND, _THIRD, _DIGITS = (
     "post of 2017-04-02",
@@ -96,82 +92,6 @@ CLAIMS = {
 }
 
 
-def mean(values):
-    """Mean of independent values with a 95% interval: bias-corrected bootstrap (BCa; Efron 1987) over them,
-    Student's t where they are few.
-
-    Args:
-        values: numbers, one for each unit that repeats the measurement: a picture, a training.
-    Returns:
-        dict: `effect`; `interval`, [low, high], None for fewer than two values; `n`; `method`.
-    """
-    values = np.asarray(values, np.float64).ravel()
-    found = {"effect": float(values.mean()), "n": len(values)}
-    if len(values) < 2:
-        return found | {"interval": None, "method": "one measurement"}
-    if len(values) < _ENOUGH_TO_RESAMPLE or np.ptp(values) == 0:
-        middle, half = results.interval(values)
-        return found | {"interval": [middle - half, middle + half], "method": "Student's t"}
-    return found | {"interval": _bootstrapped((values,), np.mean), "method": "bootstrap"}
-
-
-def difference(first, second):
-    """Mean of some units minus the mean of others, with a 95% bootstrap interval; as from `mean`, `n` of both
-    together.
-
-    Raises:
-        ValueError: fewer than two values in one of them.
-    """
-    first, second = (np.asarray(values, np.float64).ravel() for values in (first, second))
-    if min(len(first), len(second)) < 2:
-        raise ValueError(
-            f"first, second: {len(first)} and {len(second)} values; an interval needs at least two of each"
-        )
-    found = {"effect": float(first.mean() - second.mean()), "n": len(first) + len(second)}
-    if min(len(first), len(second)) < _ENOUGH_TO_RESAMPLE or min(np.ptp(first), np.ptp(second)) == 0:
-        from scipy.stats import (
-            ttest_ind,
-        )  # here, as SciPy takes long to import and not every process needs it
-
-        bounds = ttest_ind(first, second, equal_var=False).confidence_interval()
-        return found | {"interval": [float(bounds.low), float(bounds.high)], "method": "Welch's t"}
-    return found | {
-        "interval": _bootstrapped((first, second), lambda a, b, axis: a.mean(axis) - b.mean(axis)),
-        "method": "bootstrap",
-    }
-
-
-def _bootstrapped(samples, statistic):
-    from scipy.stats import bootstrap
-
-    bounds = bootstrap(samples, statistic, rng=np.random.default_rng(0)).confidence_interval
-    return [float(bounds.low), float(bounds.high)]
-
-
-def exact(value, n=1):
-    """A number that has no sampling error, such as one from algebra or from a whole enumeration; `n` says
-    over how many cases; as from `mean`."""
-    return {"effect": float(value), "interval": None, "n": n, "method": "exact"}
-
-
-def side(found, null=0.0):
-    """On which side of `null` the interval of an effect lies: 1 above, -1 below, 0 where it holds it or there
-    is none."""
-    low, high = found["interval"] or (null, null)
-    return (low > null) - (high < null)
-
-
-def decisive(effects):
-    """Of several effects (a dict from name) the one whose interval lies furthest from zero, in units of its
-    width: (name, effect)."""
-    return max(
-        effects.items(),
-        key=lambda item: (
-            max(item[1]["interval"][0], -item[1]["interval"][1]) / max(np.ptp(item[1]["interval"]), 1e-12)
-        ),
-    )
-
-
 class Ledger:
     """The claims that one notebook settles."""
 
@@ -207,7 +127,7 @@ class Ledger:
 
         Args:
             claim: its id, stated before.
-            found: from `mean`, `difference` or `exact`.
+            found: from `intervals.mean`, `difference` or `exact`.
             unit: what the effect is measured in.
             per: what was repeated, plural: pictures, seeds, masks.
             measured: what the effect is of, a few words.
@@ -223,17 +143,13 @@ class Ledger:
                 interval does not support.
         """
         if claim not in self.rules or any(entry["id"] == claim for entry in self.entries):
-            raise ValueError(
-                f"claim: {claim} "
-                + (
-                    "is settled already"
-                    if claim in self.rules
-                    else "was not stated; its rule has to stand before its number"
-                )
-            )
+            stated = "is settled already"
+            not_stated = "was not stated; its rule has to stand before its number"
+            raise ValueError(f"claim: {claim} {stated if claim in self.rules else not_stated}")
         interval = found["interval"]
         if verdict is None and interval:
-            verdict = {1: above, -1: below, 0: "undecided"}[side(found, null)]
+            by_side = {1: above, -1: below, 0: "undecided"}
+            verdict = by_side[side(found, null)]
         if verdict not in VERDICTS:
             raise ValueError(f"verdict: {verdict!r} for {claim}; expected one of {', '.join(VERDICTS)}")
         if interval and not side(found, null) and verdict != "undecided":
@@ -256,23 +172,15 @@ class Ledger:
             "evidence": evidence,
         }
         self.entries.append(entry)
-        figures.say(
-            f"> **Claim {claim}: {verdict}.** {measured[0].upper()}{measured[1:]}: {quantity(entry)} "
-            f"([evidence](#{evidence}))."
-        )
+        said = f"{measured[0].upper()}{measured[1:]}: {quantity(entry)}"
+        figures.say(f"> **Claim {claim}: {verdict}.** {said} ([evidence](#{evidence})).")
         return verdict
 
     def undecided(self, claim, why, *, evidence):
         """Leave a claim undecided that this run cannot measure; `why` says what it would take."""
-        return self.settle(
-            claim,
-            {"effect": None, "interval": None, "n": 0, "method": "not measured"},
-            unit="",
-            per="",
-            measured=why,
-            evidence=evidence,
-            verdict="undecided",
-        )
+        nothing = {"effect": None, "interval": None, "n": 0, "method": "not measured"}
+        told = dict(unit="", per="", measured=why, evidence=evidence, verdict="undecided")
+        return self.settle(claim, nothing, **told)
 
 
 def quantity(entry):
@@ -290,19 +198,14 @@ def table(entries, caption, name):
     """Show entries of `collect`, the verdict of each a link to the figure or table that carries it."""
     rows = []
     for entry in entries:
-        evidence = (
-            figures.Link(entry["verdict"], f"{entry['notebook']}.html#{entry['evidence']}")
-            if entry["notebook"]
-            else entry["verdict"]
+        verdict = entry["verdict"]
+        if entry["notebook"]:
+            verdict = figures.Link(verdict, f"{entry['notebook']}.html#{entry['evidence']}")
+        claim, measured = (
+            f"{entry['claim']} ({entry['source']})",
+            f"{entry['measurement']}: {quantity(entry)}",
         )
-        rows.append(
-            {
-                "": entry["id"],
-                "claim": f"{entry['claim']} ({entry['source']})",
-                "verdict": evidence,
-                "measured": f"{entry['measurement']}: {quantity(entry)}",
-            }
-        )
+        rows.append({"": entry["id"], "claim": claim, "verdict": verdict, "measured": measured})
     figures.table(rows, caption, name)
 
 
@@ -314,8 +217,7 @@ def collect(reports, notebooks):
         notebooks: their names.
     Returns:
         list of dicts, one for each of `CLAIMS` in order: the entries of `Ledger.settle` with the `notebook`;
-            a claim that none of them
-        settled is undecided, and its `measurement` says so.
+            a claim that none of them settled is undecided, and its `measurement` says so.
     Raises:
         FileNotFoundError: a notebook has not been run.
         ValueError: two notebooks settle one claim.
@@ -324,25 +226,13 @@ def collect(reports, notebooks):
     for notebook in notebooks:
         for entry in results.load(reports, notebook).get("claims", []):
             if entry["id"] in found:
-                raise ValueError(
-                    f"{Path(reports) / notebook}.json: claim {entry['id']} is settled by "
-                    f"{found[entry['id']]['notebook']} too"
-                )
+                other = found[entry["id"]]["notebook"]
+                where = f"{Path(reports) / notebook}.json"
+                raise ValueError(f"{where}: claim {entry['id']} is settled by {other} too")
             found[entry["id"]] = entry | {"notebook": notebook}
-    nothing = {
-        "rule": "",
-        "measurement": "no notebook measures it",
-        "effect": None,
-        "unit": "",
-        "interval": None,
-        "null": 0.0,
-        "repeats": 0,
-        "per": "",
-        "method": "",
-        "verdict": "undecided",
-        "evidence": "",
-        "notebook": "",
-    }
+    nothing = dict.fromkeys(("rule", "unit", "per", "method", "evidence", "notebook"), "")
+    nothing |= {"measurement": "no notebook measures it", "verdict": "undecided"}
+    nothing |= {"effect": None, "interval": None, "null": 0.0, "repeats": 0}
     return [
         found.get(claim) or {"id": claim, "claim": text, "source": source, **nothing}
         for claim, (text, source) in CLAIMS.items()

@@ -1,61 +1,12 @@
-"""What a notebook found: intervals of its numbers, and all of them as JSON beside its page, for other
-notebooks, the index and anyone's program."""
+"""What a notebook found, as JSON beside its page, for other notebooks, the index and anyone's program."""
 
 import json
-import math
 import os
 from pathlib import Path
-
-import numpy as np
 
 from ..files import write_json
 
 RUNNING = "NBUTILS_NOTEBOOK"  # variable that names the notebook which the runner runs
-
-
-def interval(values):
-    """Mean of independent values and the half-width of its 95% confidence interval by Student's t, which few
-    values make wide.
-
-    Args:
-        values: at least two numbers.
-    Returns:
-        (mean, half-width), floats.
-    Raises:
-        ValueError: fewer than two values, or one that is NaN or infinite.
-    """
-    values = np.asarray(values, np.float64).ravel()
-    if len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"values: {values}; an interval needs at least two finite numbers")
-    from scipy.special import stdtrit  # here, as SciPy takes long to import and not every process needs it
-
-    quantile = stdtrit(len(values) - 1, 0.975)  # of Student's t
-    return float(values.mean()), float(quantile * values.std(ddof=1) / math.sqrt(len(values)))
-
-
-def effect(differences):
-    """A paired difference: `mean`, the `half` width of its 95% interval, the number `n` of pairs, and
-    `verdict`: more, less, or undecided where the interval holds 0."""
-    mean, half = interval(differences)
-    return {
-        "mean": mean,
-        "half": half,
-        "n": len(differences),
-        "verdict": "undecided" if abs(mean) <= half else "more" if mean > 0 else "less",
-    }
-
-
-def share(hits, trials):
-    """How often something happened, with the exact 95% interval of Clopper and Pearson: `share`, `low`,
-    `high`, `n`.
-
-    Raises:
-        ValueError: no trials, or more hits than trials.
-    """
-    from scipy.stats import binomtest
-
-    bounds = binomtest(hits, trials).proportion_ci()
-    return {"share": hits / trials, "low": float(bounds.low), "high": float(bounds.high), "n": trials}
 
 
 def finding(text, evidence, number):
