@@ -1,16 +1,35 @@
-"""What the panels of `widgets` and `explorers` are made of: boxes that show their own errors, enlarged
-pictures, controls of a captioned picture."""
+"""What panels are made of: boxes that show their own errors, enlarged pictures, controls of a captioned
+picture; and where a panel is shown."""
 
 import io
+import os
 import threading
 from html import escape
 
 import numpy as np
 import torch
+from IPython.display import display
 from ipywidgets import HTML, Image, IntSlider, Label, Layout, Textarea, VBox
 from PIL import Image as Pictures
 
 from ..data.captions import split_words
+from ..show.figures import say
+
+PANELS = "NBUTILS_PANELS"  # set by `make lab`; a kernel cannot tell whether somebody sits in front of it
+
+
+def show_panel(panel, *arguments):
+    """Make a panel and show it where a reader can use it; in a batch run a sentence says where that is, and
+    no widget gets into a report.
+
+    Args:
+        panel: `inpainting_panel`, `attention_panel` or `digits_panel`; not called in a batch run.
+        arguments: of the panel.
+    """
+    if os.environ.get(PANELS):
+        display(panel(*arguments))
+    else:
+        say("In JupyterLab (`make lab`) a panel stands here.")
 
 
 def enlarged(picture, width=256):
@@ -20,9 +39,8 @@ def enlarged(picture, width=256):
     factor = -(-width // pixels.shape[1])
     drawn = Pictures.fromarray(pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels)
     file = io.BytesIO()
-    drawn.resize((factor * pixels.shape[1], factor * pixels.shape[0]), Pictures.Resampling.NEAREST).save(
-        file, "PNG"
-    )
+    size = (factor * pixels.shape[1], factor * pixels.shape[0])
+    drawn.resize(size, Pictures.Resampling.NEAREST).save(file, "PNG")
     return file.getvalue()
 
 
@@ -44,9 +62,8 @@ def square(height, width, x, y, size):
         ValueError: it does not lie within the picture.
     """
     if x + size > width or y + size > height:
-        raise ValueError(
-            f"hole: {size} x {size} pixels from ({x}, {y}) on do not fit into a picture of {width} x {height}"
-        )
+        where = f"{size} x {size} pixels from ({x}, {y}) on"
+        raise ValueError(f"hole: {where} do not fit into a picture of {width} x {height}")
     inside = torch.zeros(height, width, dtype=torch.bool)
     inside[y : y + size, x : x + size] = True
     return inside
@@ -58,10 +75,8 @@ class Panel(VBox):
     def __init__(self):
         super().__init__()
         self.said, self.status, self.error = "", HTML(), HTML()
-        self.changing, self.lock = (
-            False,
-            threading.RLock(),
-        )  # held while the panel changes, be it by its reader or by a thread of its own
+        self.changing = False
+        self.lock = threading.RLock()  # held while its reader or a thread of its own changes the panel
 
     def on(self, action, *controls):
         """Do `action` whenever one of the controls gets another value."""
@@ -79,9 +94,8 @@ class Panel(VBox):
                 self.error.value = ""
             except Exception as error:
                 text = " ".join(str(error).split()) or type(error).__name__
-                self.error.value = (
-                    f'<span role="alert" style="color:#d55e00;overflow-wrap:anywhere">{escape(text)}</span>'
-                )
+                style = 'role="alert" style="color:#d55e00;overflow-wrap:anywhere"'
+                self.error.value = f"<span {style}>{escape(text)}</span>"
             finally:
                 self.changing = False
 
@@ -104,10 +118,8 @@ class CaptionedPanel(Panel):
 
     def __init__(self, pictures, captions, vocabulary):
         if not len(pictures) or len(captions) != len(pictures):
-            raise ValueError(
-                f"pictures, captions: {len(pictures)} and {len(captions)}; expected as many captions "
-                "as pictures, and at least one"
-            )
+            expected = "as many captions as pictures, and at least one"
+            raise ValueError(f"pictures, captions: {len(pictures)} and {len(captions)}; expected {expected}")
         super().__init__()
         self.pictures, self.captions, self.vocabulary = pictures, captions, vocabulary
         height, width = pictures.shape[2:]
@@ -130,9 +142,8 @@ class CaptionedPanel(Panel):
 
     def name_unknown_words(self):
         """Say which words of the caption the vocabulary lacks."""
-        missing = [
-            word for word in dict.fromkeys(split_words(self.sentences())) if word not in self.vocabulary.words
-        ]
+        words = dict.fromkeys(split_words(self.sentences()))
+        missing = [word for word in words if word not in self.vocabulary.words]
         self.unknown.value = f"unknown words: {escape(', '.join(missing))}" if missing else ""
 
     def square(self):

@@ -1,17 +1,11 @@
-"""Panels for JupyterLab: a hole filled in while one watches; `explorers` has those for attention and for
-digits.
+"""A panel for JupyterLab: a hole filled in while one watches. Its controls are its attributes; errors are
+shown in it as one line."""
 
-A panel is an ipywidgets box whose controls are its attributes. Errors are shown in it as one line. Reports
-hold no panels, see `show`.
-"""
-
-import os
 import threading
 import time
 from functools import partial
 
 import torch
-from IPython.display import display
 from ipywidgets import (
     BoundedIntText,
     Button,
@@ -25,30 +19,10 @@ from ipywidgets import (
 )
 
 from ..nade import sampling, schedules
-from ..show.figures import hidden, say
-from .explorers import attention_panel, digits_panel
+from ..show.figures import hidden
 from .parts import CaptionedPanel, enlarged, titled, wide
 
-__all__ = ["attention_panel", "digits_panel", "inpainting_panel", "show"]
-
-PANELS = (
-    "NBUTILS_PANELS"  # set by `make lab`; a kernel cannot tell by itself whether somebody sits in front of it
-)
 _REDRAW_EVERY = 0.08  # seconds; a browser is not sent every draw
-
-
-def show(panel, *arguments):
-    """Make a panel and show it where a reader can use it; in a batch run a sentence says where that is, and
-    no widget gets into a report.
-
-    Args:
-        panel: `inpainting_panel`, `attention_panel` or `digits_panel`; not called in a batch run.
-        arguments: of the panel.
-    """
-    if os.environ.get(PANELS):
-        display(panel(*arguments))
-    else:
-        say("In JupyterLab (`make lab`) a panel stands here.")
 
 
 def inpainting_panel(models, pictures, captions, vocabulary):
@@ -78,11 +52,8 @@ class _InpaintingPanel(CaptionedPanel):
     def __init__(self, models, pictures, captions, vocabulary):
         super().__init__(pictures, captions, vocabulary)
         self.models, self.hole, self.result = models, None, None
-        self.stopped, self.thread, self.plain = (
-            threading.Event(),
-            None,
-            False,
-        )  # plain: nothing is greyed, as Gibbs sampling knows something everywhere
+        self.stopped, self.thread = threading.Event(), None
+        self.plain = False  # nothing is greyed, as Gibbs sampling knows something everywhere
         self.model = Dropdown(options=list(models), description="model", **wide())
         self.paint = ToggleButton(
             False, description="Paint", tooltip="While pressed, moving the hole adds to it"
@@ -94,10 +65,8 @@ class _InpaintingPanel(CaptionedPanel):
         self.eta = FloatSlider(0.7, min=0.05, max=1, step=0.05, description="eta", **wide())
         self.steps = BoundedIntText(100, min=1, max=10_000, description="Gibbs steps", **wide())
         self.seed = BoundedIntText(0, min=0, max=2**31 - 1, description="seed", **wide())
-        self.fill, self.stop = (
-            Button(description="Fill in", button_style="primary"),
-            Button(description="Stop", disabled=True),
-        )
+        self.fill = Button(description="Fill in", button_style="primary")
+        self.stop = Button(description="Stop", disabled=True)
         self.frame = IntSlider(0, 0, 0, description="frame", disabled=True, **wide())
         self.fill.on_click(lambda button: self.attempt(self._begin))
         self.stop.on_click(lambda button: self.attempt(self._stop))
@@ -107,28 +76,10 @@ class _InpaintingPanel(CaptionedPanel):
         self.on(self._enable, self.strategy)
         self.on(self._show_frame, self.frame)
         place = VBox([self.number, self.x, self.y, self.size, self.paint, self.caption, self.unknown])
-        process = VBox(
-            [
-                self.model,
-                self.strategy,
-                self.temperature,
-                self.alpha_max,
-                self.alpha_min,
-                self.eta,
-                self.steps,
-                self.seed,
-            ]
-        )
-        watched = VBox(
-            [
-                titled("What is hidden is grey", self.picture),
-                HBox([self.fill, self.stop]),
-                self.frame,
-                self.status,
-                self.error,
-            ],
-            layout=Layout(width="28em"),
-        )
+        schedule = [self.alpha_max, self.alpha_min, self.eta, self.steps]
+        process = VBox([self.model, self.strategy, self.temperature, *schedule, self.seed])
+        picture, buttons = titled("What is hidden is grey", self.picture), HBox([self.fill, self.stop])
+        watched = VBox([picture, buttons, self.frame, self.status, self.error], layout=Layout(width="28em"))
         self.children = [HBox([watched, place, process], layout=Layout(flex_flow="row wrap"))]
         self._enable()
         self.attempt(self._other_picture)
@@ -164,13 +115,10 @@ class _InpaintingPanel(CaptionedPanel):
         if self.result is not None:
             last = self.frame.value == len(self.result.frames) - 1
             known = self.result.known_frames[self.frame.value]
-            self._draw(
-                self.result.frames[self.frame.value], torch.ones_like(known) if last or self.plain else known
-            )
-            self.say(
-                f"step {int(self.result.steps[self.frame.value])} of {int(self.result.steps[-1])}, "
-                f"{self.summary}"
-            )
+            shown = torch.ones_like(known) if last or self.plain else known
+            self._draw(self.result.frames[self.frame.value], shown)
+            step, steps = int(self.result.steps[self.frame.value]), int(self.result.steps[-1])
+            self.say(f"step {step} of {steps}, {self.summary}")
 
     def _end(self, text):
         """End the run, if there is one; what it has drawn stays in the picture."""
@@ -187,12 +135,8 @@ class _InpaintingPanel(CaptionedPanel):
         if self.hole is None:
             self.square()  # raises what is wrong with it
         self._end("")
-        schedule = partial(
-            schedules.annealed,
-            alpha_max=self.alpha_max.value,
-            alpha_min=self.alpha_min.value,
-            eta=self.eta.value,
-        )
+        ends = {"alpha_max": self.alpha_max.value, "alpha_min": self.alpha_min.value}
+        schedule = partial(schedules.annealed, **ends, eta=self.eta.value)
         gibbs = {"schedule": schedule, "num_steps": self.steps.value} if self._gibbs() else {}
         choices = {
             "strategy": self.strategy.value,
@@ -202,11 +146,8 @@ class _InpaintingPanel(CaptionedPanel):
         }
         self.plain, self.stopped, self.result = self._gibbs(), threading.Event(), None
         self.fill.disabled, self.stop.disabled, self.frame.disabled = True, False, True
-        self.thread = threading.Thread(
-            target=self._run,
-            args=(self.stopped, self.models[self.model.value], self.case(self.hole), self.plain, choices),
-            daemon=True,
-        )
+        run = (self.stopped, self.models[self.model.value], self.case(self.hole), self.plain, choices)
+        self.thread = threading.Thread(target=self._run, args=run, daemon=True)
         self.thread.start()
 
     def _run(self, stopped, model, case, plain, choices):
@@ -220,9 +161,8 @@ class _InpaintingPanel(CaptionedPanel):
             now = time.perf_counter()
             if now - drawn >= _REDRAW_EVERY:
                 drawn = now
-                self._while_wanted(
-                    stopped, lambda: self._progress(step, image, known, hole, plain, now - began)
-                )
+                told = (step, image, known, hole, plain, now - began)
+                self._while_wanted(stopped, partial(self._progress, *told))
 
         try:
             result = sampling.inpaint(model, *case, **choices, watch=watch)
@@ -243,16 +183,13 @@ class _InpaintingPanel(CaptionedPanel):
 
     def _progress(self, step, image, known, hole, plain, seconds):
         self._draw(image, known | plain)
-        self.say(
-            f"draw {step}, {int((known & hole).sum())} of {int(hole.sum())} variables known, {seconds:.1f} s"
-        )
+        count = f"{int((known & hole).sum())} of {int(hole.sum())} variables known"
+        self.say(f"draw {step}, {count}, {seconds:.1f} s")
 
     def _finish(self, result, hole, seconds):
         self._end("")
         self.result, last = result, len(result.frames) - 1
-        self.summary = (
-            f"{int(hole.sum())} variables filled in with {int(result.evaluations)} evaluations in "
-            f"{seconds:.2f} s"
-        )
+        how = f"{int(result.evaluations)} evaluations in {seconds:.2f} s"
+        self.summary = f"{int(hole.sum())} variables filled in with {how}"
         self.frame.max, self.frame.disabled, self.frame.value = last, False, last
         self._show_frame()

@@ -13,7 +13,8 @@ from test_pixel_models import predictor
 from nbutils.data.captions import Vocabulary
 from nbutils.nade import sampling, schedules
 from nbutils.nade.inpainter import Inpainter, InpainterConfig
-from nbutils.panels import widgets
+from nbutils.panels import attention, holes, parts
+from nbutils.panels import digits as panel_of_digits
 from nbutils.pixelrnn import filling
 from nbutils.show import figures
 
@@ -45,13 +46,13 @@ def pictures():
 
 
 def filling_panel(models=None):
-    return widgets.inpainting_panel(
+    return holes.inpainting_panel(
         {"small": small_model()} if models is None else models, pictures(), CAPTIONS, VOCABULARY
     )
 
 
 def looking_panel(**settings):
-    return widgets.attention_panel(small_model(**settings), pictures(), CAPTIONS, VOCABULARY)
+    return attention.attention_panel(small_model(**settings), pictures(), CAPTIONS, VOCABULARY)
 
 
 def digits():
@@ -59,7 +60,7 @@ def digits():
 
 
 def reading_panel():
-    return widgets.digits_panel(digit_model(), digits(), 6)
+    return panel_of_digits.digits_panel(digit_model(), digits(), 6)
 
 
 def digit_model():
@@ -170,7 +171,7 @@ def test_filling_in_gives_what_the_sampler_gives(strategy):
 
 
 def test_the_picture_is_watched_as_it_fills_in(monkeypatch):
-    monkeypatch.setattr(widgets, "_REDRAW_EVERY", 0)
+    monkeypatch.setattr(holes, "_REDRAW_EVERY", 0)
     panel = filling_panel()
     states = []
     panel.picture.observe(lambda change: states.append(grey(panel).sum()), "value")
@@ -321,7 +322,7 @@ def test_the_attention_shown_is_that_of_the_model():
 
 def test_word_and_hole_change_the_map_and_other_use_of_the_model_does_not():
     model = small_model()
-    panel = widgets.attention_panel(model, pictures(), CAPTIONS, VOCABULARY)
+    panel = attention.attention_panel(model, pictures(), CAPTIONS, VOCABULARY)
     maps = [panel.heat.value]
     panel.word.value = 1
     maps.append(panel.heat.value)
@@ -389,26 +390,26 @@ def test_the_hidden_end_of_a_digit_is_sampled():
 def test_panels_of_nothing_are_refused():
     for arguments in ((pictures()[:0], ()), (pictures(), CAPTIONS[:2])):
         with pytest.raises(ValueError, match="as many captions as pictures"):
-            widgets.inpainting_panel({}, *arguments, VOCABULARY)
+            holes.inpainting_panel({}, *arguments, VOCABULARY)
     with pytest.raises(ValueError, match="expected \\(N, 49\\)"):
-        widgets.digits_panel(digit_model(), digits(), 7)
+        panel_of_digits.digits_panel(digit_model(), digits(), 7)
 
 
 def test_batch_runs_get_a_sentence_and_no_widget(monkeypatch):
     made, said, displayed = [], [], []
-    monkeypatch.setattr(widgets, "say", said.append)
-    monkeypatch.setattr(widgets, "display", displayed.append)
+    monkeypatch.setattr(parts, "say", said.append)
+    monkeypatch.setattr(parts, "display", displayed.append)
     monkeypatch.delenv("NBUTILS_PANELS", raising=False)
-    widgets.show(made.append, 1)
+    parts.show_panel(made.append, 1)
     assert (made, displayed) == ([], [])
     assert "make lab" in said[0]
     monkeypatch.setenv("NBUTILS_PANELS", "1")
-    widgets.show(filling_panel)
+    parts.show_panel(filling_panel)
     assert type(displayed[0]).__name__ == "_InpaintingPanel"
     assert len(said) == 1
 
 
 def test_little_pictures_are_enlarged_without_smoothing():
     picture = figures.contact_sheet(np.arange(4).reshape(1, 2, 2) * 80, 1)
-    pixels = np.asarray(Image.open(io.BytesIO(widgets.enlarged(picture, 5))))
+    pixels = np.asarray(Image.open(io.BytesIO(parts.enlarged(picture, 5))))
     assert pixels.tolist() == np.kron(picture[0], np.ones((3, 3))).tolist()
