@@ -238,7 +238,8 @@ def test_a_line_that_was_cut_short_costs_nothing_else(done, tmp_path):
 
 def test_a_lock_ends_with_its_holder(done, tmp_path):
     journal = copied(done, tmp_path)
-    names = [f"{journal}.lock", f"{journal}.claims.lock"]
+    names = [f"{journal}.lock", f"{journal}.trials/emd1_0002.lock"]
+    Path(names[1]).parent.mkdir()
     code = (
         f"import time; from filelock import FileLock; a, b = map(FileLock, {names!r}); a.acquire(); "
         "b.acquire(); print('held', flush=True); time.sleep(600)"
@@ -258,17 +259,23 @@ def test_a_lock_ends_with_its_holder(done, tmp_path):
     [
         (
             {"ranges": {"width": (8, 4)}},
-            r"ranges: width is \(8, 4\); expected two numbers of at least 1, the smaller first",
+            r"ranges: width is \(8, 4\); expected two whole numbers of at least 1, the smaller first",
         ),
-        ({"ranges": {"width": (0, 4)}}, r"ranges: width is \(0, 4\); expected two numbers of at least 1"),
+        (
+            {"ranges": {"width": (0, 4)}},
+            r"ranges: width is \(0, 4\); expected two whole numbers of at least 1",
+        ),
         ({"ranges": {"width": (4.5, 8)}}, r"ranges: width is \(4.5, 8\); expected two whole numbers"),
         ({"ranges": {"width": (4, 5, 6)}}, "expected two whole numbers"),
         ({"ranges": {"width": (True, 5)}}, "expected two whole numbers"),
         ({"ranges": {"width": 4}}, "expected two whole numbers"),
-        ({"ranges": {"learning_rate": ("1e-3", "1e-2")}}, "expected two numbers, the smaller first"),
+        (
+            {"ranges": {"learning_rate": ("1e-3", "1e-2")}},
+            "expected two numbers of at least 1e-12, the smaller first",
+        ),
         ({"ranges": {"learning_rate": (0.1, math.inf)}}, "learning_rate is"),
         ({"ranges": {"learning_rate": (math.nan, 0.1)}}, "learning_rate is"),
-        ({"ranges": {"reader_size": (3, 8)}}, "expected even numbers"),
+        ({"ranges": {"reader_size": (3, 8)}}, "expected two even whole numbers"),
         (
             {"ranges": {"kind": ("straight", "round")}},
             "ranges: kind is .* expected some of straight, residual",

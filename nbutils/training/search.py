@@ -166,7 +166,7 @@ class Search:
         if jobs is not None and not jobs >= 1:
             raise ValueError(f"jobs: {jobs}; expected at least 1")
         opened = Journal(journal)
-        with opened.claiming():
+        with opened.lock:
             for loss in losses:
                 opened.study(loss, self.description)
         return self._run(
@@ -236,14 +236,14 @@ def next_trial(search, path, trials, losses):
         ValueError, OSError: as `Search.run`.
     """
     journal = Journal(path)
-    with journal.claiming():
+    with journal.lock:
         taken = _take(search, journal, trials, losses)
     if taken is None:
         return None
     study, trial, lock = taken
     try:
         state, facts = _perform(search, journal, study, trial)
-        with journal.claiming():
+        with journal.lock:
             return _end(journal, study, trial, state, facts)
     finally:
         lock.release()
@@ -345,27 +345,22 @@ def _distribution(name, given):
         )
     given = tuple(given) if isinstance(given, list | tuple) else ()
     if name in CHOICES:
-        if not given or any(choice not in CHOICES[name] for choice in given):
-            raise ValueError(
-                f"ranges: {name} is {given}; expected some of {', '.join(map(str, CHOICES[name]))}"
-            )
+        if not given or not set(given) <= set(CHOICES[name]):
+            allowed = ", ".join(map(str, CHOICES[name]))
+            raise ValueError(f"ranges: {name} is {given}; expected some of {allowed}")
         return CategoricalDistribution(given)
     (least, drawn), whole = NUMBERS[name], name != "learning_rate"
-    if len(given) != 2 or not all(type(end) is int or (type(end) is float and not whole) for end in given):
+    step = 2 if drawn == "by two" else 1
+    numbers = len(given) == 2 and all(type(end) is int or type(end) is float and not whole for end in given)
+    if (
+        not numbers
+        or not least <= given[0] <= given[1] < math.inf
+        or any(end % step for end in given if whole)
+    ):
+        kind = "even whole numbers" if step == 2 else "whole numbers" if whole else "numbers"
         raise ValueError(
-            f"ranges: {name} is {given}; expected two {'whole numbers' if whole else 'numbers'}, the "
-            "smaller first"
-        )
-    low, high = given
-    if not least <= low <= high < math.inf:
-        raise ValueError(
-            f"ranges: {name} is {given}; expected two numbers of at least {least}, the smaller first"
-        )
-    if drawn == "by two" and (low % 2 or high % 2):
-        raise ValueError(
-            f"ranges: {name} is {given}; expected even numbers, as each direction of a reader has half "
-            "of the units"
+            f"ranges: {name} is {given}; expected two {kind} of at least {least}, the smaller first"
         )
     if not whole:
-        return FloatDistribution(float(low), float(high), log=True)
-    return IntDistribution(low, high, log=drawn == "log", step=2 if drawn == "by two" else 1)
+        return FloatDistribution(*map(float, given), log=True)
+    return IntDistribution(*given, log=drawn == "log", step=step)
