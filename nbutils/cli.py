@@ -191,8 +191,8 @@ def publish(
 
 @app.command()
 def train(
-    recipe: Annotated[
-        Path | None, typer.Argument(help="YAML file of settings, a mapping from name to value.")
+    job: Annotated[
+        Path | None, typer.Argument(help="YAML file of a job, by default the inpainter of notebook 04.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for checkpoint and metrics.")] = Path("trainings"),
     set_: Annotated[
@@ -201,19 +201,14 @@ def train(
     ] = None,
     debug: _Debug = False,
 ):
-    """Train an inpainter, the model of notebook 04; `torchrun -m nbutils train` shares it among devices and
-    machines."""
+    """Train a model; `torchrun -m nbutils train` shares it among devices and machines."""
     with stopped_in_one_line():
-        from .reports import parameters
-        from .training.recipes import Recipe
+        from . import job_files
 
-        chosen = (parameters.read_mapping(recipe) if recipe else {}) | parameters.parse_settings(set_ or ())
-        _, finished = Recipe(**parameters.merge("recipe", vars(Recipe()), chosen)).fit(out)
+        finished = job_files.read(job, set_ or ()).fit(out)
     last = finished.metrics[-1]
-    print(
-        f"step {last['step']}: validation loss {last['valid_loss']:.4f}, {last['valid_bits']:.3f} bits "
-        f"per hole variable\n{finished.checkpoint}"
-    )
+    bits = f", {last['valid_bits']:.3f} bits per hole variable" if "valid_bits" in last else ""
+    print(f"step {last['step']}: validation loss {last['valid_loss']:.4f}{bits}\n{finished.checkpoint}")
 
 
 @app.command()
@@ -251,14 +246,10 @@ def search(
     """Search hyper-parameters at random, or go on with a search; what was finished stays, what was killed is
     taken up."""
     with stopped_in_one_line():
-        from .reports import parameters
-        from .training.recipes import Recipe
-        from .training.search import SEARCHED, Search, divided
+        from . import job_files
+        from .training.search import Search
 
-        usual, settings = vars(Recipe()), parameters.parse_settings(set_ or ())
-        listed = {name: [usual[name]] for name in SEARCHED if settings.get(name, "").startswith("[")}
-        ranges, fixed = divided(parameters.as_typed("recipe", usual | listed, settings))
-        recipe = Recipe(**parameters.merge("recipe", usual, fixed))
-        chosen = Search(recipe=recipe, ranges=ranges, budget=budget, max_work=max_work)
+        job, ranges = job_files.read_search(set_ or ())
+        chosen = Search(job=job, ranges=ranges, budget=budget, max_work=max_work)
         for trial in chosen.run(journal, trials, losses.split(","), jobs):
             _say(trial)

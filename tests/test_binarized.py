@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ import torch
 from nbutils.data import binarized, digits
 from nbutils.reports import parameters
 from nbutils.reports.run import records
-from nbutils.training import digit_models
-from nbutils.training.loop import TrainingSettings
+from nbutils.training.digit_data import DigitData
+from nbutils.training.inpainting import pictures_of
+from nbutils.training.job import usual
 
 COUNTS = {"train": 5, "valid": 3, "test": 2}
 
@@ -79,7 +81,7 @@ def test_the_split_is_loaded_as_pictures_without_labels(known, tmp_path, monkeyp
     write(tmp_path / binarized.NAME)
     splits = digits.load("binarized", num_train=4)
     assert np.array_equal(digits.binarise(splits.train).numpy(), bits()["train"][:4])
-    assert np.array_equal(digit_models.pictures_of(splits.test).numpy().reshape(2, 784), bits()["test"])
+    assert np.array_equal(pictures_of(splits.test).numpy().reshape(2, 784), bits()["test"])
     assert splits.test.labels.tolist() == [-1, -1]
     assert "statically binarised" in splits.description
     assert "4 to train on, 3 to select models by, 2 to report" in splits.description
@@ -90,15 +92,9 @@ def test_the_split_is_loaded_as_pictures_without_labels(known, tmp_path, monkeyp
 def test_a_classifier_refuses_digits_without_labels(known, tmp_path, monkeypatch):
     monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
     write(tmp_path / binarized.NAME)
-    job = digit_models.Job(
-        name="reader",
-        model="classifier",
-        config={"cell": "gru", "hidden_size": 2},
-        data={"source": "binarized"},
-        settings=TrainingSettings(steps=1),
-    )
+    job = replace(usual("classifier"), name="reader", data=DigitData(source="binarized"))
     with pytest.raises(ValueError, match="digit_data: 'binarized' has no labels, which reader is to learn"):
-        digit_models.fit(job, tmp_path / "checkpoints")
+        job.fit(tmp_path / "checkpoints")
 
 
 def test_a_report_depends_on_the_file_of_the_bits(known, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import torch
 
 from nbutils import devices
 from nbutils.training.loop import TrainingSettings
-from nbutils.training.recipes import Recipe
+from nbutils.training.job import usual
 
 PLAIN = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 
@@ -57,7 +57,7 @@ BF16, AMX = "_is_avx512_bf16_supported", "_is_amx_tile_supported"
 def test_auto_is_bfloat16_where_the_processor_and_the_libraries_have_it(monkeypatch, machine, precision):
     processor(monkeypatch, **machine)
     assert devices.resolved("auto") == precision
-    assert Recipe().precision == Recipe(precision="auto").precision == precision
+    assert usual().settings.precision == usual().vary(precision="auto").settings.precision == precision
     assert TrainingSettings(steps=1, precision="auto") == TrainingSettings(steps=1, precision=precision)
 
 
@@ -92,14 +92,13 @@ from nbutils.nade.objective import InpaintingTask
 from nbutils.evidence import ledger, results
 from nbutils.reports import parameters
 from nbutils.show import animation, figures
-from nbutils.training import checkpoints, inpainters
+from nbutils.training import checkpoints, inpainting
+from nbutils.training.job import Job, load
 from nbutils.training.loop import TrainingSettings
 parameters.check({"precision": "auto", "steps": 3})
 """
-TRAINING = (
-    "import nbutils.cli\nfrom nbutils.training.recipes import Recipe\nfrom nbutils.reports import parameters"
-)
-WORKER = "import nbutils.training.digit_models"
+TRAINING = "import nbutils.cli\nfrom nbutils import job_files\njob_files.read(None, ['steps=3'])"
+WORKER = "import nbutils.training.job, nbutils.training.pixels, nbutils.training.inpainting"
 COSTLY = (
     "nbformat, jsonschema, rfc3987_syntax, lightning, scipy.stats, skimage.restoration, sklearn, "
     "nbconvert, papermill"

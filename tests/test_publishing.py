@@ -31,24 +31,19 @@ from nbutils.reports import parameters, publications
 from nbutils.reports.publish import leaks, lighter, publishing
 from nbutils.reports.run import execution, records, runner
 from nbutils.show import figures
-from nbutils.training import checkpoints, digit_models
+from nbutils.training import checkpoints
+from nbutils.training.job import load
 
 ROOT = Path(__file__).parents[1]
 FILLS = """import os
 import numpy as np
-from nbutils.data import sources
 from nbutils.evidence import results
-from nbutils.nade.objective import InpaintingTask
 from nbutils.show import animation, figures
-from nbutils.training import inpainters
-from nbutils.training.loop import TrainingSettings
+from nbutils.training.job import usual
 
-splits = sources.load("scenes", image_size=16, num_train=40, num_valid=8, seed=0)
-seen, held_out = inpainters.encode(splits)
-settings = TrainingSettings(steps=steps, batch_size=4, learning_rate=0.01, validate_every=steps)
-config = dict(image_size=16, width=8, layers=2, kind="dilated_residual", readout=8, embedding_size=8, reader_size=8, reader_kernel=3)
-task = InpaintingTask(pictures=seen, held_out=held_out, hole_size=8)
-model, run = inpainters.fit("inpainter", splits, f"{reports}/checkpoints/01_fills", config=config, task=task, settings=settings)
+job = usual().vary(image_size=16, num_train=40, num_valid=8, hole_size=8, width=8, layers=2, readout=8, reader_size=8)
+job = job.vary(steps=steps, batch_size=4, learning_rate=0.01, validate_every=steps, precision="32-true")
+run = job.fit(f"{reports}/checkpoints/01_fills")
 frames = [np.random.default_rng(number).integers(0, 256, (3, 3, 16, 16)) for number in range(2)]
 animation.animations([animation.cell(part, None, "", f"Hole {number} being filled") for number, part in enumerate(frames)], "Two.", name="key")
 results.save(reports, "01_fills", {"bits": run.metrics[-1]["valid_bits"], "checkpoint": os.path.relpath(run.checkpoint, reports)},
@@ -56,16 +51,14 @@ results.save(reports, "01_fills", {"bits": run.metrics[-1]["valid_bits"], "check
 READS = """import os
 from pathlib import Path
 import numpy as np
-from nbutils.training import digit_models
+from nbutils.training.job import usual
 from nbutils.evidence import results
 from nbutils.show import figures
-from nbutils.training.loop import TrainingSettings
 
 before = results.load(reports, "01_fills")
-settings = TrainingSettings(steps=steps, batch_size=8, learning_rate=100.0, validate_every=1, keep_best=True)
-data = dict(source="embedded", image_size=8, num_train=60, num_valid=20, num_test=20)
-job = digit_models.Job(name="GRU", model="predictor", config=dict(cell="gru", hidden_size=8), data=data, settings=settings, num_scored=20)
-run = digit_models.fit(job, f"{reports}/checkpoints/02_reads")
+job = usual("predictor").vary(image_size=8, num_train=60, num_valid=20, num_test=20, hidden_size=8, num_scored=20)
+job = job.vary(name="GRU", steps=steps, batch_size=8, learning_rate=100.0, validate_every=1)
+run = job.fit(f"{reports}/checkpoints/02_reads")
 np.save(Path(reports) / "filled.npy", np.zeros((2, 2)))
 figures.say("Saved beside this page: `filled.npy`.")
 figures.table([{"loss": run.metrics[-1]["valid_loss"]}], "One row.", name="losses")
@@ -305,12 +298,12 @@ def of_digits(path):
         digits.load("embedded", image_size=8, num_train=60, num_valid=20, num_test=20).test
     )
     with torch.no_grad():
-        return pixel_nll(digit_models.load(path), pixels)
+        return pixel_nll(load(path).model, pixels)
 
 
 def of_scenes(path):
     """What hidden variables cost under a model of pictures, nats."""
-    model, vocabulary = checkpoints.load_inpainter(path)
+    model, vocabulary = load(path)
     image = torch.stack([torch.from_numpy(scenes.draw(index, size=16)) for index in range(4)]).long()
     known = masks.square(image.shape, size=8, central=True)
     with torch.no_grad():

@@ -23,10 +23,10 @@ from scipy.stats import spearmanr
 
 from nbutils.evidence import importance
 from nbutils.training.journal import Journal
-from nbutils.training.recipes import Recipe
+from nbutils.training.job import usual
 from nbutils.training.search import Search, divided, next_trial
 
-RECIPE = Recipe(
+JOB = usual().vary(
     image_size=8, hole_size=4, num_train=12, num_valid=4, readout=0, reader_size=4, precision="32-true"
 )
 RANGES = {
@@ -36,7 +36,7 @@ RANGES = {
     "batch_size": (2, 6),
     "kind": ("straight", "dilated"),
 }
-SEARCH = Search(recipe=RECIPE, ranges=RANGES, budget=24)
+SEARCH = Search(job=JOB, ranges=RANGES, budget=24)
 LONG = replace(SEARCH, budget=320)
 LOSSES = ("cross_entropy", "emd1")
 CODE = (
@@ -153,7 +153,7 @@ def test_hyperparameters_depend_on_the_number_of_the_trial_alone(done):
                 == other_order.hyperparameters(trial.number)
             )
     assert SEARCH.hyperparameters(0) != SEARCH.hyperparameters(1)
-    assert SEARCH.hyperparameters(0) != replace(SEARCH, recipe=replace(RECIPE, seed=1)).hyperparameters(0)
+    assert SEARCH.hyperparameters(0) != replace(SEARCH, job=JOB.vary(seed=1)).hyperparameters(0)
 
 
 def test_values_fill_their_ranges():
@@ -182,7 +182,7 @@ def test_values_fill_their_ranges():
     ],
 )
 def test_a_trial_that_raises_is_kept_as_failed_with_its_reason(tmp_path, ranges, changes, reason):
-    search = replace(SEARCH, recipe=replace(RECIPE, **changes), ranges=ranges)
+    search = replace(SEARCH, job=JOB.vary(**changes), ranges=ranges)
     journal = tmp_path / "journal.log"
     trial = next_trial(search, journal, 1, ("emd1",))
     assert (trial.status, trial.value) == ("failed", None)
@@ -238,7 +238,8 @@ def test_a_line_that_was_cut_short_costs_nothing_else(done, tmp_path):
 
 def test_a_lock_ends_with_its_holder(done, tmp_path):
     journal = copied(done, tmp_path)
-    names = [f"{journal}.lock", f"{journal}.claims.lock"]
+    names = [f"{journal}.lock", f"{journal}.trials/emd1_0002.lock"]
+    Path(names[1]).parent.mkdir()
     code = (
         f"import time; from filelock import FileLock; a, b = map(FileLock, {names!r}); a.acquire(); "
         "b.acquire(); print('held', flush=True); time.sleep(600)"
@@ -258,17 +259,23 @@ def test_a_lock_ends_with_its_holder(done, tmp_path):
     [
         (
             {"ranges": {"width": (8, 4)}},
-            r"ranges: width is \(8, 4\); expected two numbers of at least 1, the smaller first",
+            r"ranges: width is \(8, 4\); expected two whole numbers of at least 1, the smaller first",
         ),
-        ({"ranges": {"width": (0, 4)}}, r"ranges: width is \(0, 4\); expected two numbers of at least 1"),
+        (
+            {"ranges": {"width": (0, 4)}},
+            r"ranges: width is \(0, 4\); expected two whole numbers of at least 1",
+        ),
         ({"ranges": {"width": (4.5, 8)}}, r"ranges: width is \(4.5, 8\); expected two whole numbers"),
         ({"ranges": {"width": (4, 5, 6)}}, "expected two whole numbers"),
         ({"ranges": {"width": (True, 5)}}, "expected two whole numbers"),
         ({"ranges": {"width": 4}}, "expected two whole numbers"),
-        ({"ranges": {"learning_rate": ("1e-3", "1e-2")}}, "expected two numbers, the smaller first"),
+        (
+            {"ranges": {"learning_rate": ("1e-3", "1e-2")}},
+            "expected two numbers of at least 1e-12, the smaller first",
+        ),
         ({"ranges": {"learning_rate": (0.1, math.inf)}}, "learning_rate is"),
         ({"ranges": {"learning_rate": (math.nan, 0.1)}}, "learning_rate is"),
-        ({"ranges": {"reader_size": (3, 8)}}, "expected even numbers"),
+        ({"ranges": {"reader_size": (3, 8)}}, "expected two even whole numbers"),
         (
             {"ranges": {"kind": ("straight", "round")}},
             "ranges: kind is .* expected some of straight, residual",
@@ -364,11 +371,11 @@ def test_a_newer_journal_and_one_of_another_search_are_refused(done, tmp_path):
         ),
     ):
         LONG.run(journal, 3)
-    with pytest.raises(ValueError, match=r"made with image_size 8, not 16"):
-        replace(SEARCH, recipe=replace(RECIPE, image_size=16)).run(journal, 3)
+    with pytest.raises(ValueError, match=r"made with data.image_size 8, not 16"):
+        replace(SEARCH, job=JOB.vary(image_size=16)).run(journal, 3)
     with pytest.raises(ValueError, match=r"made with range of width \[4, 8\], not \[4, 9\]"):
         replace(SEARCH, ranges=RANGES | {"width": (4, 9)}).run(journal, 3)
-    with pytest.raises(ValueError, match=r"made with readout 0, not None"):
+    with pytest.raises(ValueError, match=r"made with model.readout 0, not None"):
         replace(SEARCH, ranges=RANGES | {"readout": (0, 4)}).run(journal, 3)
     journal.write_text(journal.read_text().replace('"format":1', '"format":2'))
     for read in (lambda: SEARCH.run(journal, 3), lambda: Journal(journal).trials()):
@@ -414,7 +421,7 @@ SMALL += [
     ("arguments", "message"),
     [
         (["--losses", "emd1,emd3"], "error: losses: emd1, emd3; expected some of cross_entropy, emd1, emd2"),
-        (["--set", "widht=[3, 9]"], "error: recipe has no parameter 'widht'; did you mean 'width'?"),
+        (["--set", "widht=[3, 9]"], "error: job has no parameter 'widht'; did you mean 'width'?"),
         (["--set", "steps=9"], "error: steps: cannot be set"),
     ],
 )

@@ -14,6 +14,7 @@ from nbutils.data import sources
 from nbutils.nade.inpainter import Inpainter, InpainterConfig
 from nbutils.nade.objective import EncodedPictures, InpaintingTask, hide
 from nbutils.training import checkpoints
+from nbutils.training.job import load
 from nbutils.training.loop import TrainingSettings, learning_rate, train
 from nbutils.training.state import MedianPlateau, TrainingState
 
@@ -196,7 +197,7 @@ def test_impossible_settings_are_refused(setting, message):
 
 def test_checkpoints_are_read_back_or_refused(tmp_path):
     model, run = small_run(tmp_path)
-    loaded, vocabulary = checkpoints.load_inpainter(run.checkpoint)
+    loaded, vocabulary = load(run.checkpoint)
     assert same_weights(model, loaded)
     assert vocabulary.words[0] == "<padding>"
     whole = run.checkpoint.read_bytes()
@@ -223,7 +224,7 @@ def test_a_checkpoint_from_the_future_or_of_another_model_is_refused(tmp_path):
         checkpoints.load(tmp_path / "new")
     checkpoints.save(tmp_path / "other", {"a": torch.zeros(1)}, {"model": "GRU"})
     with pytest.raises(checkpoints.CheckpointError, match="holds a GRU"):
-        checkpoints.load_inpainter(tmp_path / "other")
+        load(tmp_path / "other")
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):

@@ -286,8 +286,8 @@ def test_no_checkpoint_is_promised_where_none_was_written(tmp_path):
 @pytest.mark.slow
 def test_a_worker_killed_among_several_trainings_ends_them_and_they_resume(tmp_path):
     code = (
-        "from test_digit_models import jobs\nfrom nbutils.training import "
-        f"digit_models\ndigit_models.fit_all(jobs(steps=400), {str(tmp_path)!r})"
+        "from test_digit_jobs import jobs\nfrom nbutils.training.job import fit_all\n"
+        f"fit_all(jobs(steps=400), {str(tmp_path)!r})"
     )
     process = start(code, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while len(list(tmp_path.glob("*/checkpoint.safetensors"))) < 1:
@@ -299,11 +299,9 @@ def test_a_worker_killed_among_several_trainings_ends_them_and_they_resume(tmp_p
     os.kill(int(children[0]), signal.SIGKILL)
     assert "TerminatedWorkerError" in process.communicate(timeout=60)[1]
     assert process.returncode == 1
-    from test_digit_models import jobs
+    from test_digit_jobs import by_name, jobs
 
-    from nbutils.training import digit_models
-
-    resumed, _ = digit_models.fit_all(jobs(steps=400), tmp_path)
+    resumed = {name: run.model for name, run in by_name(jobs(steps=400), tmp_path).items()}
     shutil.rmtree(tmp_path)
-    whole, _ = digit_models.fit_all(jobs(steps=400), tmp_path)
+    whole = {name: run.model for name, run in by_name(jobs(steps=400), tmp_path).items()}
     assert all(same_weights(whole[name], resumed[name]) for name in whole)

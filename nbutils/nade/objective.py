@@ -3,7 +3,7 @@ hides."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 
@@ -11,6 +11,7 @@ from . import masks
 from .losses import LOSSES, WEIGHTINGS, cross_entropy, weights
 
 MASKS = ("orderless_in_square", "orderless", "square", "contiguish")
+VARIANTS = ("plain", "early_stages", "central_square", "longest_captions")
 
 
 @dataclass(frozen=True)
@@ -77,19 +78,17 @@ def choose(weight, most, generator):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InpaintingTask:
-    """The task that `training.train` asks for batches, losses and validation scores.
+class Inpainting:
+    """What an inpainter is to learn, apart from the pictures.
 
     Args:
-        pictures, held_out: what to train on and what to validate on.
         mask: one of `MASKS`.
+        variant: one of `VARIANTS`: what training, and not validation, does otherwise, see `variants`.
         hole_size: side of square holes, pixels.
         loss: one of `losses.LOSSES`.
         weighting: one of `losses.WEIGHTINGS`.
         optimize_given: also score known variables.
         caption_dropout: share of training examples whose caption is withheld.
-        augment: called with image, caption, caption_length and a generator for every training batch, gives
-            the three back changed; None for none.
         scored_variables: at most so many variables of an example are scored in a training step, chosen at
             random, with weights that keep the objective unbiased; None for all. The 256-way output costs more
             than the convnet where many are scored.
@@ -98,28 +97,26 @@ class InpaintingTask:
         ValueError: an impossible value, named.
     """
 
-    pictures: EncodedPictures
-    held_out: EncodedPictures
     mask: str = "orderless_in_square"
+    variant: str = "plain"
     hole_size: int = 32
     loss: str = "cross_entropy"
     weighting: str = "ordering_weighted"
     optimize_given: bool = False
     caption_dropout: float = 0.0
-    augment: Callable | None = None
     scored_variables: int | None = None
     validation_masks: int = 1
 
     def __post_init__(self):
-        for name, allowed in (("mask", MASKS), ("loss", tuple(LOSSES)), ("weighting", WEIGHTINGS)):
+        choices = {
+            "mask": MASKS,
+            "variant": VARIANTS,
+            "loss": tuple(LOSSES),
+            "weighting": WEIGHTINGS,
+        }
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(allowed)}")
-        side = min(self.pictures.images.shape[2:])
-        if not 1 <= self.hole_size <= side:
-            raise ValueError(
-                f"hole_size: a hole of {self.hole_size} x {self.hole_size} does not fit into pictures "
-                f"of {side} x {side}"
-            )
         if self.scored_variables is not None and self.scored_variables < 1:
             raise ValueError(
                 f"scored_variables: {self.scored_variables}; expected at least 1, or None for all"
@@ -127,15 +124,35 @@ class InpaintingTask:
         if not 0 <= self.caption_dropout <= 1:
             raise ValueError(f"caption_dropout: {self.caption_dropout}; expected a share between 0 and 1")
 
-    @property
-    def choices(self):
-        """What the task is apart from its pictures, as a dict that JSON can hold."""
-        plain = {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if field.name not in ("pictures", "held_out", "augment")
-        }
-        return plain | {"augment": self.augment is not None}
+    def fits(self, side):
+        """Refuse, with a ValueError, a hole that pictures of `side` pixels cannot have."""
+        if not 1 <= self.hole_size <= side:
+            raise ValueError(
+                f"hole_size: a hole of {self.hole_size} x {self.hole_size} does not fit into pictures "
+                f"of {side} x {side}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InpaintingTask(Inpainting):
+    """The task that `training.train` asks for batches, losses and validation scores.
+
+    Args:
+        pictures, held_out: what to train on and what to validate on.
+        augment: called with image, caption, caption_length and a generator for every training batch, gives
+            the three back changed; None for none.
+        others: see `Inpainting`.
+    Raises:
+        ValueError: an impossible value, named.
+    """
+
+    pictures: EncodedPictures
+    held_out: EncodedPictures
+    augment: Callable | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.fits(min(self.pictures.images.shape[2:]))
 
     def batch(self, size, generator):
         """`size` random training pictures with fresh masks.

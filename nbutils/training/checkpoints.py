@@ -11,10 +11,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from .. import devices
-from ..data.captions import Vocabulary
 from ..files import flush, written_whole
-from ..nade.inpainter import Inpainter, InpainterConfig
 
 FORMAT = 1
 _PACKAGES = ("torch", "numpy", "safetensors")
@@ -35,9 +32,8 @@ def _digest(tensors):
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(
-            tensors[name].contiguous().view(-1).view(torch.uint8).numpy()
-        )  # which knows no bfloat16
+        bytes_of = tensors[name].contiguous().view(-1).view(torch.uint8)  # NumPy knows no bfloat16
+        digest.update(bytes_of.numpy())
     return digest.hexdigest()
 
 
@@ -51,9 +47,8 @@ def save(path, tensors, description):
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     description = {"format": FORMAT, "digest": _digest(tensors), "versions": versions()} | description
-    content = safetensors.torch.save(
-        tensors, {"description": json.dumps(description)}
-    )  # its own writer maps the file, which a full disk turns into a crash
+    # its own writer maps the file, which a full disk turns into a crash
+    content = safetensors.torch.save(tensors, {"description": json.dumps(description)})
     with written_whole(path) as beside:
         beside.write_bytes(content)
         flush(beside)  # now, so that hardly any time passes between the two renames
@@ -123,21 +118,3 @@ def weights(tensors):
     """The weights of the model among a checkpoint's tensors: the best, where they were kept, or else the
     last."""
     return part(tensors, "best") or part(tensors, "model")
-
-
-def load_inpainter(path, device=None):
-    """The model of a checkpoint, with its `weights`, in evaluation mode, and the vocabulary it reads captions
-    with.
-
-    Args:
-        device: where the model goes, such as "cpu"; None for `devices.default()`.
-    Raises:
-        CheckpointError: as `load`, or the checkpoint is of another kind of model.
-    """
-    tensors, description = load(path)
-    if description.get("model") != "Inpainter":
-        raise CheckpointError(f"{path}: holds a {description.get('model')}, expected an Inpainter")
-    config = description["config"]
-    model = Inpainter(InpainterConfig(**config | {"merge_layers": tuple(config["merge_layers"])}))
-    model.load_state_dict(weights(tensors))
-    return model.to(device or devices.default()).eval(), Vocabulary(tuple(description["vocabulary"]))

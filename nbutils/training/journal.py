@@ -1,14 +1,14 @@
 """The journal of a search: one Optuna study for each loss in one file, to which several processes append, and
 the locks that tell who does what.
 
-All locks are the kernel's, which lets go of them when their holder is killed; Optuna's own lock files would
-stay, and the others wait for half a minute. A line that a kill or a full disk cut short is removed before the
-next is written.
+Optuna tells the dead from the living by heartbeats, which only its databases have, and a database for several
+machines is a server. So the locks are the kernel's, which lets go of them when their holder is killed: one of
+the file, taken to look and to write, and one of each trial, held while it is trained. Optuna's own lock of a
+journal would stay for half a minute, and a line that a kill or a full disk cut short would spoil the next.
 """
 
 import json
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,22 +69,18 @@ class Trial:
 
 
 class _AppendLock:
-    """What `JournalFileBackend` holds while it appends: a lock that ends with its holder, over a journal of
-    whole lines."""
+    """What Optuna holds while it appends: the lock of a journal, over whole lines; a cut one is removed."""
 
-    def __init__(self, path):
-        self.path, self.lock = path, FileLock(f"{path}.lock")
+    def __init__(self, path, lock):
+        self.path, self.lock = path, lock
+        self.release = lock.release
 
     def acquire(self):
         self.lock.acquire()
-        with open(self.path, "r+b") as file:
-            if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
-                file.seek(0)
-                file.truncate(file.read().rfind(b"\n") + 1)
+        content = self.path.read_bytes()
+        if not content.endswith(b"\n"):
+            os.truncate(self.path, content.rfind(b"\n") + 1)
         return True
-
-    def release(self):
-        self.lock.release()
 
 
 class Journal:
@@ -102,40 +98,29 @@ class Journal:
         if self.path.exists():
             _refuse_other_files(self.path)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(
+            f"{self.path}.lock"
+        )  # held, briefly, by who looks what there is to do, or writes
+        appending = _AppendLock(self.path, self.lock)
+        backend = optuna.storages.journal.JournalFileBackend(str(self.path), lock_obj=appending)
         try:
-            self.storage = optuna.storages.JournalStorage(
-                optuna.storages.journal.JournalFileBackend(str(self.path), lock_obj=_AppendLock(self.path))
-            )
-        except (
-            ValueError,
-            LookupError,
-            TypeError,
-            AssertionError,
-        ) as error:  # what Optuna's replay meets in lines that it did not write
+            self.storage = optuna.storages.JournalStorage(backend)
+        except (ValueError, LookupError, TypeError, AssertionError) as error:  # from lines of other programs
             raise ValueError(
                 f"{self.path}: not a journal of a search ({error!r}); name another file"
             ) from None
 
-    @contextmanager
-    def claiming(self):
-        """Held, briefly, by who looks what there is to do: one process at a time."""
-        with FileLock(f"{self.path}.claims.lock"):
-            yield
-
     def study(self, loss, description):
-        """The Optuna study of a loss, made where it is missing; call it within `claiming`.
+        """The Optuna study of a loss, made where it is missing; call it with `lock` held.
 
         Args:
             description: dict that JSON can hold: what its trials depend on.
         Raises:
             ValueError: the study there is of another search; the message names what differs.
         """
-        if loss in optuna.get_all_study_names(self.storage):
-            study = optuna.load_study(study_name=loss, storage=self.storage)
-        else:
-            study = optuna.create_study(
-                study_name=loss, storage=self.storage, sampler=optuna.samplers.RandomSampler()
-            )
+        known = loss in optuna.get_all_study_names(self.storage)  # where it is, `create_study` would write
+        opens = optuna.load_study if known else optuna.create_study
+        study = opens(study_name=loss, storage=self.storage)
         if "search" not in study.user_attrs and not study.get_trials(deepcopy=False):
             study.set_user_attr("format", FORMAT)
             study.set_user_attr("search", description)
@@ -168,7 +153,7 @@ class Journal:
         return self.folder / f"{loss}_{number:04d}"
 
     def hold(self, loss, number):
-        """The lock of a trial, held; None where a living process holds it. Call it within `claiming`."""
+        """The lock of a trial, held; None where a living process holds it. Call it with `lock` held."""
         lock = FileLock(self.folder / f"{loss}_{number:04d}.lock")
         try:
             lock.acquire(timeout=0)
@@ -182,7 +167,7 @@ class Journal:
         Raises:
             ValueError: see the class.
         """
-        with self.claiming():
+        with self.lock:
             studies = [
                 optuna.load_study(study_name=name, storage=self.storage)
                 for name in optuna.get_all_study_names(self.storage)
@@ -197,7 +182,7 @@ class Journal:
             }
 
     def told(self, loss, trial):
-        """A trial of Optuna's as a `Trial`; call it within `claiming`."""
+        """A trial of Optuna's as a `Trial`; call it with `lock` held."""
         reason, checkpoint, metrics = (
             trial.user_attrs.get(name) for name in ("reason", "checkpoint", "metrics")
         )

@@ -242,67 +242,89 @@ def _double(tensor):
 
 
 def _train(processes, model, task, settings, state):
+    parts = _parts(processes, settings)
+    model.to(processes.device, memory_format=torch.channels_last)
+    adam = dict(lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), **adam)
+    shared = processes.share(model)
+    state.restore(processes.told(state.find() if processes.leads else None), model, optimizer)
+    with _bar(processes, settings, state) as bar:
+        while state.step < settings.steps:
+            validates, saves = _due(settings, state.step + 1)
+            began = time.perf_counter()
+            norm = _step(processes, shared, task, settings, state, optimizer, parts)
+            if validates or saves or state.step % _READ_EVERY == 0:
+                state.read()
+            state.seconds += time.perf_counter() - began
+            bar.update()
+            if validates:
+                _validate(model, task, settings, state, optimizer, norm)
+                last = state.metrics[-1]
+                bar.set_postfix(
+                    train=f"{last['train_loss']:.3f}", valid=f"{last['valid_loss']:.3f}", refresh=False
+                )
+            if processes.leads and validates:
+                state.write_metrics()
+            if processes.leads and saves:
+                state.save(model, optimizer)
+    processes.wait()
+    model.eval()
+    if settings.keep_best:
+        model.load_state_dict(state.best)
+    return TrainingRun(state.metrics, state.path)
+
+
+def _parts(processes, settings):
+    """Into how many equal parts a batch is cut, micro-batches of all processes."""
     parts = processes.count * settings.micro_batches
     if settings.batch_size % parts:
         shares = f"{settings.micro_batches} for each of {processes.count} processes"
         raise ValueError(
             f"batch_size: {settings.batch_size} cannot be cut into {parts} equal parts, {shares}"
         )
-    model.to(processes.device, memory_format=torch.channels_last)
-    adam = dict(lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=True)
-    optimizer = torch.optim.Adam(model.parameters(), **adam)
-    shared = processes.share(model)
-    state.restore(processes.told(state.find() if processes.leads else None), model, optimizer)
+    return parts
+
+
+def _bar(processes, settings, state):
     name = str(state.description.get("name", "training"))
     shown = dict(file=sys.stdout, mininterval=2, dynamic_ncols=False, ncols=84, disable=not processes.leads)
-    bar = tqdm(total=settings.steps, initial=state.step, desc=name, **shown)
-    while state.step < settings.steps:
-        began = time.perf_counter()
-        shared.train()
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(settings, state.step, state.plateau.divisions)
-        batch = task.batch(settings.batch_size, step_generator(settings.seed, state.step))
-        optimizer.zero_grad()
-        total = 0.0
-        for number in range(settings.micro_batches):
-            own = task.part(batch, number * processes.count + processes.number, parts) if parts > 1 else batch
-            last = number + 1 == settings.micro_batches
-            with shared.no_sync() if processes.count > 1 and not last else nullcontext():
-                loss = task.loss_of(shared, _each(processes.place, own))
-                (loss * processes.count).backward()  # gradients are averaged over processes
-            total += loss.detach()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        state.note(processes.sum(total), norm)
-        optimizer.step()
-        state.step += 1
-        ends = state.step == settings.steps
-        validates = ends or state.step % settings.validate_every == 0
-        saves = ends or state.step % settings.checkpoint_every == 0
-        if validates or saves or state.step % _READ_EVERY == 0:
-            state.read()
-        state.seconds += time.perf_counter() - began
-        bar.update()
-        if validates:
-            model.eval()
-            scores = task.validate(
-                model
-            )  # by every process for itself, so that all know what the learning rate depends on
-            state.refuse_unless_finite("validation loss", scores["loss"], state.step)
-            state.plateau.update(state.step, scores["loss"])
-            state.record(scores, optimizer, norm, model)
-            if settings.keep_best and scores["loss"] == min(row["valid_loss"] for row in state.metrics):
-                state.best = {
-                    name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()
-                }
-            told = {"train": f"{state.metrics[-1]['train_loss']:.3f}", "valid": f"{scores['loss']:.3f}"}
-            bar.set_postfix(told, refresh=False)
-            if processes.leads:
-                state.write_metrics()
-        if processes.leads and saves:
-            state.save(model, optimizer)
-    bar.close()
-    processes.wait()
+    return tqdm(total=settings.steps, initial=state.step, desc=name, **shown)
+
+
+def _due(settings, step):
+    """Whether a validation and a checkpoint follow when so many steps are done."""
+    ends = step == settings.steps
+    return ends or step % settings.validate_every == 0, ends or step % settings.checkpoint_every == 0
+
+
+def _step(processes, shared, task, settings, state, optimizer, parts):
+    """One step of Adam; gives the gradient's norm, which like the loss stays where it was computed."""
+    shared.train()
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(settings, state.step, state.plateau.divisions)
+    batch = task.batch(settings.batch_size, step_generator(settings.seed, state.step))
+    optimizer.zero_grad()
+    total = 0.0
+    for number in range(settings.micro_batches):
+        own = task.part(batch, number * processes.count + processes.number, parts) if parts > 1 else batch
+        last = number + 1 == settings.micro_batches
+        with shared.no_sync() if processes.count > 1 and not last else nullcontext():
+            loss = task.loss_of(shared, _each(processes.place, own))
+            (loss * processes.count).backward()  # gradients are averaged over processes
+        total += loss.detach()
+    norm = torch.nn.utils.clip_grad_norm_(shared.parameters(), settings.clip_norm)
+    state.note(processes.sum(total), norm)
+    optimizer.step()
+    state.step += 1
+    return norm
+
+
+def _validate(model, task, settings, state, optimizer, norm):
+    """Score and record; by every process for itself, so that all know what the learning rate depends on."""
     model.eval()
-    if settings.keep_best:
-        model.load_state_dict(state.best)
-    return TrainingRun(state.metrics, state.path)
+    scores = task.validate(model)
+    state.refuse_unless_finite("validation loss", scores["loss"], state.step)
+    state.plateau.update(state.step, scores["loss"])
+    state.record(scores, optimizer, norm, model)
+    if settings.keep_best and scores["loss"] == min(row["valid_loss"] for row in state.metrics):
+        state.best = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}

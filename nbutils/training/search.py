@@ -12,7 +12,7 @@ import io
 import math
 import shutil
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import joblib
@@ -25,8 +25,8 @@ from ..nade.inpainter import KINDS, MERGERS
 from ..nade.losses import LOSSES, WEIGHTINGS
 from ..processes import side_by_side, single_threaded
 from . import checkpoints
+from .job import Job
 from .journal import Journal
-from .recipes import Recipe
 
 # What can be searched: by choice, or between two ends, of which the least is given and how what lies between
 # them is drawn.
@@ -66,6 +66,7 @@ RANGES = {
     "weighting": WEIGHTINGS,
 }
 SEARCHED = (*CHOICES, *NUMBERS)
+SET_BY_SEARCH = ("loss", "steps", "validate_every", "checkpoint_every")
 _VALIDATIONS = 10  # in a trial, and as many checkpoints
 _MOST_STARTS = 3  # of a trial that gets no further
 
@@ -75,8 +76,8 @@ class Search:
     """What is searched.
 
     Args:
-        recipe: Recipe; of what is not searched. Its loss and its numbers of steps give way to those of the
-            search.
+        job: Job of an inpainter, for what is not searched. Its loss and its numbers of steps give way to
+            those of the search.
         ranges: dict from names of `NUMBERS` to both ends, of `CHOICES` to some of them.
         budget: training examples of a trial.
         max_work: most multiplications that a trial's convolutions may make in forward passes, see `work`. A
@@ -86,7 +87,7 @@ class Search:
         ValueError: an impossible value, named.
     """
 
-    recipe: Recipe
+    job: Job
     ranges: dict
     budget: int
     max_work: float = math.inf
@@ -97,7 +98,7 @@ class Search:
                 raise ValueError(f"{name}: {getattr(self, name)}; expected a positive number")
         if not self.distributions:
             raise ValueError(f"ranges: nothing to search; expected some of {', '.join(NUMBERS | CHOICES)}")
-        largest = max(self.ranges.get("batch_size", [self.recipe.batch_size]))
+        largest = max(self.ranges.get("batch_size", [self.job.settings.batch_size]))
         if self.budget < largest:
             raise ValueError(f"budget: {self.budget} examples; expected at least a batch, {largest}")
 
@@ -110,22 +111,12 @@ class Search:
     def description(self):
         """What the trials of a loss depend on, as a dict that JSON can hold, with a hash of the code they
         run."""
-        fixed = {
-            name: value
-            for name, value in asdict(self.recipe).items()
-            if name not in (*self.ranges, "loss", "steps", "validate_every", "checkpoint_every")
-        }
+        given = (*self.ranges, *SET_BY_SEARCH)
+        fixed = {name: value for name, value in self.job.values().items() if name.split(".")[-1] not in given}
         ranges = {f"range of {name}": list(self.ranges[name]) for name in sorted(self.ranges)}
         limit = None if math.isinf(self.max_work) else self.max_work
-        return (
-            fixed
-            | ranges
-            | {
-                "budget": self.budget,
-                "max_work": limit,
-                "code": identity.of_modules("nbutils.training.inpainters"),
-            }
-        )
+        code = identity.of_modules("nbutils.training.inpainting", "nbutils.training.loop")
+        return fixed | ranges | {"budget": self.budget, "max_work": limit, "code": code}
 
     @property
     def name(self):
@@ -135,21 +126,17 @@ class Search:
     def hyperparameters(self, number):
         """The values that trial `number` has, of every loss: a dict by name, drawn by Optuna's random
         sampler."""
-        seed = int.from_bytes(
-            hashlib.blake2b(f"{self.recipe.seed} {number}".encode(), digest_size=4).digest()
-        )
+        digest = hashlib.blake2b(f"{self.job.settings.seed} {number}".encode(), digest_size=4).digest()
+        seed = int.from_bytes(digest)
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)).ask(self.distributions).params
 
-    def recipe_of(self, loss, hyperparameters):
-        """The Recipe of a trial, with as many steps as its budget and `max_work` allow, one at least."""
-        recipe = replace(self.recipe, loss=loss, **hyperparameters)
-        steps = max(1, int(min(self.budget, self.max_work / max(1, work(recipe))) // recipe.batch_size))
-        return replace(
-            recipe,
-            steps=steps,
-            validate_every=math.ceil(steps / _VALIDATIONS),
-            checkpoint_every=math.ceil(steps / _VALIDATIONS),
-        )
+    def job_of(self, loss, hyperparameters):
+        """The Job of a trial, with as many steps as its budget and `max_work` allow, one at least."""
+        job = self.job.vary(loss=loss, **hyperparameters)
+        examples = min(self.budget, self.max_work / max(1, work(job.model)))
+        steps = max(1, int(examples // job.settings.batch_size))
+        every = math.ceil(steps / _VALIDATIONS)
+        return job.vary(steps=steps, validate_every=every, checkpoint_every=every)
 
     def run(self, journal, trials, losses=tuple(LOSSES), jobs=None):
         """Do the trials that are missing, and take up those whose process was killed.
@@ -179,7 +166,7 @@ class Search:
         if jobs is not None and not jobs >= 1:
             raise ValueError(f"jobs: {jobs}; expected at least 1")
         opened = Journal(journal)
-        with opened.claiming():
+        with opened.lock:
             for loss in losses:
                 opened.study(loss, self.description)
         return self._run(
@@ -217,20 +204,20 @@ class Search:
                 at_a_time, broken_at = 1, size
 
 
-def work(recipe):
-    """Multiplications that the convolutions after the first, which looks rows up, make for one example in a
-    forward pass."""
-    return (recipe.layers - 1) * (recipe.width * recipe.kernel_size * recipe.image_size) ** 2
+def work(config):
+    """Multiplications that an inpainter's convolutions after the first, which looks rows up, make for one
+    example in a forward pass."""
+    return (config.layers - 1) * (config.width * config.kernel_size * config.image_size) ** 2
 
 
 def divided(settings):
-    """What a user sets, a dict by name, as ranges and recipe: lists are ranges and take the place of those in
-    `RANGES`, other values are fixed.
+    """What a user sets, a dict by name, as ranges and what is fixed: lists are ranges and take the place of
+    those in `RANGES`, other values are fixed.
 
     Raises:
         ValueError: the name of something that the search sets itself.
     """
-    for name in ("loss", "steps", "validate_every", "checkpoint_every"):
+    for name in SET_BY_SEARCH:
         if name in settings:
             raise ValueError(
                 f"{name}: cannot be set; a search tries the losses it is given, with steps that follow "
@@ -249,14 +236,14 @@ def next_trial(search, path, trials, losses):
         ValueError, OSError: as `Search.run`.
     """
     journal = Journal(path)
-    with journal.claiming():
+    with journal.lock:
         taken = _take(search, journal, trials, losses)
     if taken is None:
         return None
     study, trial, lock = taken
     try:
         state, facts = _perform(search, journal, study, trial)
-        with journal.claiming():
+        with journal.lock:
             return _end(journal, study, trial, state, facts)
     finally:
         lock.release()
@@ -303,22 +290,19 @@ def _perform(search, journal, study, trial):
             )
         }
     trial.set_user_attr("starts", [*starts, reached])
-    recipe = search.recipe_of(study.study_name, trial.params)
+    job = search.job_of(study.study_name, trial.params)
     try:
         with single_threaded(), contextlib.redirect_stdout(io.StringIO()):  # of the progress bar
-            _, run = recipe.fit(folder, splits=_pictures(search.recipe))
+            run = job.fit(folder, splits=_pictures(search.job.data))
     except checkpoints.CheckpointError:
         raise  # somebody else's damage, to be repaired, and no fault of the hyper-parameters
     except (ArithmeticError, ValueError, RuntimeError, MemoryError) as error:
         return TrialState.FAIL, {"reason": f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]}
     facts = {"metrics": run.metrics, "checkpoint": str(run.checkpoint.relative_to(journal.folder))}
-    if recipe.steps < search.budget // recipe.batch_size:
-        return TrialState.PRUNED, facts | {
-            "reason": (
-                f"cut off after {recipe.steps * recipe.batch_size} of {search.budget} examples, where "
-                "max_work was reached"
-            )
-        }
+    steps, batch_size = job.settings.steps, job.settings.batch_size
+    if steps < search.budget // batch_size:
+        examples = f"{steps * batch_size} of {search.budget} examples"
+        return TrialState.PRUNED, facts | {"reason": f"cut off after {examples}, where max_work was reached"}
     return TrialState.COMPLETE, facts
 
 
@@ -333,8 +317,8 @@ def _ended(journal):
 
 
 @lru_cache(maxsize=1)
-def _pictures(recipe):
-    return recipe.load()
+def _pictures(data):
+    return data.load()
 
 
 def _end(journal, study, trial, state, facts):
@@ -361,27 +345,22 @@ def _distribution(name, given):
         )
     given = tuple(given) if isinstance(given, list | tuple) else ()
     if name in CHOICES:
-        if not given or any(choice not in CHOICES[name] for choice in given):
-            raise ValueError(
-                f"ranges: {name} is {given}; expected some of {', '.join(map(str, CHOICES[name]))}"
-            )
+        if not given or not set(given) <= set(CHOICES[name]):
+            allowed = ", ".join(map(str, CHOICES[name]))
+            raise ValueError(f"ranges: {name} is {given}; expected some of {allowed}")
         return CategoricalDistribution(given)
     (least, drawn), whole = NUMBERS[name], name != "learning_rate"
-    if len(given) != 2 or not all(type(end) is int or (type(end) is float and not whole) for end in given):
+    step = 2 if drawn == "by two" else 1
+    numbers = len(given) == 2 and all(type(end) is int or type(end) is float and not whole for end in given)
+    if (
+        not numbers
+        or not least <= given[0] <= given[1] < math.inf
+        or any(end % step for end in given if whole)
+    ):
+        kind = "even whole numbers" if step == 2 else "whole numbers" if whole else "numbers"
         raise ValueError(
-            f"ranges: {name} is {given}; expected two {'whole numbers' if whole else 'numbers'}, the "
-            "smaller first"
-        )
-    low, high = given
-    if not least <= low <= high < math.inf:
-        raise ValueError(
-            f"ranges: {name} is {given}; expected two numbers of at least {least}, the smaller first"
-        )
-    if drawn == "by two" and (low % 2 or high % 2):
-        raise ValueError(
-            f"ranges: {name} is {given}; expected even numbers, as each direction of a reader has half "
-            "of the units"
+            f"ranges: {name} is {given}; expected two {kind} of at least {least}, the smaller first"
         )
     if not whole:
-        return FloatDistribution(float(low), float(high), log=True)
-    return IntDistribution(low, high, log=drawn == "log", step=2 if drawn == "by two" else 1)
+        return FloatDistribution(*map(float, given), log=True)
+    return IntDistribution(*given, log=drawn == "log", step=step)
