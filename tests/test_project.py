@@ -76,11 +76,6 @@ def test_profiles_fit_the_notebooks(profile, monkeypatch, tmp_path):
     parameters.resolve({path.stem: path for path in NOTEBOOKS}, values, {})
 
 
-def test_modules_stay_small():
-    for path in (ROOT / "nbutils").rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 300, path
-
-
 def test_notebooks_are_stored_without_machine_specific_metadata():
     for path in NOTEBOOKS:
         assert set(json.loads(path.read_text())["metadata"]) == {"kernelspec", "language_info", "nbutils"}
