@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 
-from nbutils.reports import parameters
+from nbutils.reports import series
 from nbutils.reports.run import sweep
 
 CELLS, SECONDS, WORKERS = 12, 30, 2
@@ -85,9 +85,9 @@ def rows(cells=CELLS, seconds=SECONDS, workers=WORKERS):
     """(what, seconds taken, seconds in the ideal)."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        parameters.NOTEBOOKS = folder / "books"
-        parameters.NOTEBOOKS.mkdir()
-        path = _notebook(parameters.NOTEBOOKS)
+        series.NOTEBOOKS = folder / "books"
+        series.NOTEBOOKS.mkdir()
+        path = _notebook(series.NOTEBOOKS)
 
         def taken(cells, out, **settings):
             places = {name: settings.pop(name) for name in ("jobs", "scheduler") if name in settings}

@@ -14,7 +14,7 @@ import nbformat
 import psutil
 import pytest
 
-from nbutils.reports import parameters
+from nbutils.reports import series
 from nbutils.reports.run import runner, sweep, workers
 
 pytestmark = pytest.mark.slow
@@ -59,7 +59,7 @@ def write_notebook(folder, name, parameters, code, needs=()):
 
 @pytest.fixture
 def notebooks(tmp_path, monkeypatch):
-    monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path / "books")
+    monkeypatch.setattr(series, "NOTEBOOKS", tmp_path / "books")
     first = write_notebook(
         tmp_path / "books",
         "first",

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from nbutils.cli import app
 from nbutils.evidence import results
-from nbutils.reports import parameters
+from nbutils.reports import parameters, series
 from nbutils.reports.render import cells
 from nbutils.reports.run import outputs, records
 
@@ -31,8 +31,8 @@ from nbutils.reports.run import outputs, records
 COMMAND = """import sys
 from pathlib import Path
 from nbutils.cli import app
-from nbutils.reports import parameters
-parameters.NOTEBOOKS = Path(sys.argv.pop(1))
+from nbutils.reports import parameters, series
+series.NOTEBOOKS = Path(sys.argv.pop(1))
 app()"""
 STARTED = []
 QUICK = """from pathlib import Path
@@ -59,7 +59,7 @@ def books(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     (folder / "profiles").mkdir(parents=True)
     (folder / "profiles" / "quick.yaml").write_text("{}")
-    monkeypatch.setattr(parameters, "NOTEBOOKS", folder)
+    monkeypatch.setattr(series, "NOTEBOOKS", folder)
     return folder
 
 
@@ -501,7 +501,7 @@ def finished_once(tmp_path_factory):
     notebook(folder / "notebooks", "01_first", SAVES)
     notebook(folder / "notebooks", "02_second", NEEDS, needs=["01_first"])
     with pytest.MonkeyPatch.context() as patch, no_kernels():
-        patch.setattr(parameters, "NOTEBOOKS", folder / "notebooks")
+        patch.setattr(series, "NOTEBOOKS", folder / "notebooks")
         result = invoke("--out", folder / "out")
     assert result.exit_code == 0, result.output
     return folder

@@ -10,6 +10,7 @@ from test_reports import books, invoke, notebook  # noqa: F401
 
 from nbutils import identity
 from nbutils.processes import side_by_side
+from nbutils.reports import series
 
 MODULES = {
     "__init__.py": "",
@@ -49,6 +50,26 @@ def test_code_depends_on_what_it_imports_by_way_of_others_and_on_nothing_else(to
         (toy / name).write_text(text)
     assert identity.of_source(program) == before == identity.of_modules("toy.train")
     assert identity.of_source("import os") != before
+
+
+def test_what_only_checks_has_no_part_in_what_is_computed(toy, monkeypatch):
+    program = "import toy.train"
+    monkeypatch.setattr(identity, "_APART", frozenset({"clip", "data.scenes"}))
+    before = identity.of_source(program)
+    for name, same in [("clip.py", True), ("data/scenes.py", True), ("train/loop.py", False)]:
+        (toy / name).write_text(MODULES[name] + "# changed\n")
+        assert (identity.of_source(program) == before) == same, name
+        (toy / name).write_text(MODULES[name])
+
+
+@pytest.mark.parametrize("name", series.in_series())
+def test_nothing_that_runs_checks_or_renders_has_a_part_in_what_a_notebook_computes(name):
+    book = nbformat.read(series.in_series()[name], as_version=4)
+    code = "\n".join(cell.source for cell in book.cells if cell.cell_type == "code")
+    used = {path.relative_to(identity._ROOT).as_posix() for path in identity.files_of_source(code)}
+    allowed = {"reports/__init__.py", "reports/publications.py"}
+    assert {path for path in used if path.startswith("reports/")} <= allowed
+    assert not used & {"cli.py", "console.py", "identity.py"}
 
 
 def test_modules_that_are_not_there_are_named(toy):

@@ -14,7 +14,7 @@ from test_browser import WIDTHS, faults_of
 from test_faults import COMMAND
 from test_reports import books, notebook  # noqa: F401  a fixture
 
-from nbutils.reports import parameters
+from nbutils.reports import parameters, series
 from nbutils.reports.run import progress, records, runner, workers
 from nbutils.reports.run.execution import Execution, Outcome
 from nbutils.reports.run.run_index import RunIndex
@@ -200,8 +200,8 @@ def test_a_terminal_has_a_line_with_a_bar_for_what_runs(books, tmp_path):  # noq
 
 
 def test_the_times_noted_beside_the_profiles_are_of_notebooks_and_profiles():
-    noted = json.loads((parameters.NOTEBOOKS / "profiles" / "seconds.json").read_text())
-    every = {path.stem for path in parameters.NOTEBOOKS.glob("*.ipynb")}
+    noted = json.loads((series.NOTEBOOKS / "profiles" / "seconds.json").read_text())
+    every = {path.stem for path in series.NOTEBOOKS.glob("*.ipynb")}
     for profile, seconds in noted.items():
         assert set(parameters.read_profile(profile)) >= set(seconds)
         assert set(seconds) <= every

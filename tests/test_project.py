@@ -10,10 +10,11 @@ import nbformat
 import pytest
 import yaml
 
-from nbutils.reports import parameters
+from nbutils import identity
+from nbutils.reports import parameters, series
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = list(parameters.in_series().values())  # what else lies in the folder is somebody's own
+NOTEBOOKS = list(series.in_series().values())  # what else lies in the folder is somebody's own
 
 
 def project():
@@ -72,13 +73,70 @@ def test_profiles_fit_the_notebooks(profile, monkeypatch, tmp_path):
     (tmp_path / "binarized_mnist.npz").touch()
     monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
     values = parameters.read_profile(profile)
-    assert set(values) == {path.stem for path in NOTEBOOKS}
+    assert set(values) <= {path.stem for path in NOTEBOOKS}
+    assert all(values.values())  # what has no settings of its own has no line
     parameters.resolve({path.stem: path for path in NOTEBOOKS}, values, {})
 
 
-def test_modules_stay_small():
-    for path in (ROOT / "nbutils").rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 300, path
+# Each room may import those before it; those of one row know nothing of each other.
+ROWS = [
+    ("devices", "files", "identity", "processes", "console"),
+    ("data",),
+    ("nade", "pixelrnn"),
+    ("training",),
+    ("show",),
+    ("evidence",),
+    ("panels",),
+    ("reports", "reports.values", "reports.series", "reports.parameters", "reports.publications"),
+    ("reports.run", "reports.render"),
+    ("reports.publish",),
+    ("cli",),
+    ("__main__",),
+]
+ONE_ROOM = {"reports", "reports.run"}  # a row of which is one room
+
+
+def imports():
+    """What every module of the package imports of it: dict from name to set of names, without `nbutils.`."""
+    found = {}
+    for path in sorted((ROOT / "nbutils").rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        name = ".".join(parts[:-1] if is_package else parts)
+        imported = identity._imported(ast.parse(path.read_text()), name, is_package)
+        here = {module.partition(".")[2] for module in imported} - {name.partition(".")[2], ""}
+        found[name.partition(".")[2]] = here
+    return found
+
+
+def room(module):
+    """Where a module stands in `ROWS`: the number of the row, and the room."""
+    rooms = [(number, one) for number, row in enumerate(ROWS) for one in row]
+    return max((len(one), number, one) for number, one in rooms if f"{module}.".startswith(f"{one}."))[1:]
+
+
+def test_no_import_runs_upwards():
+    upwards = []
+    for module, imported in imports().items():
+        for other in imported if module else ():
+            if identity._file(f"nbutils.{other}").name == "__init__.py":
+                continue  # a package; what is meant in it has a name of its own
+            (row, one), (other_row, another) = room(module), room(other)
+            between = row == other_row and one != another and ROWS[row][0] not in ONE_ROOM
+            if other_row > row or between:
+                upwards.append(f"{module} imports {other}")
+    assert upwards == []
+
+
+def test_no_import_runs_in_a_circle():
+    modules = imports()
+    packages = {
+        name for name in modules if not name or identity._file(f"nbutils.{name}").name == "__init__.py"
+    }
+    left = {name: imported - packages for name, imported in modules.items()}
+    while free := {name for name, imported in left.items() if not imported & left.keys()}:
+        left = {name: imported for name, imported in left.items() if name not in free}
+    assert left == {}
 
 
 def test_notebooks_are_stored_without_machine_specific_metadata():

@@ -27,7 +27,7 @@ from nbutils.data import digits, scenes
 from nbutils.nade import masks
 from nbutils.nade.losses import cross_entropy
 from nbutils.pixelrnn.models import pixel_nll
-from nbutils.reports import parameters, publications
+from nbutils.reports import publications, series
 from nbutils.reports.publish import leaks, lighter, publishing
 from nbutils.reports.run import execution, records, runner
 from nbutils.show import figures
@@ -130,7 +130,7 @@ def place(finished, tmp_path, monkeypatch):
     repository, reports = tmp_path / "repository", tmp_path / "reports"
     shutil.copytree(finished[0], repository)
     shutil.copytree(finished[1], reports)
-    monkeypatch.setattr(parameters, "NOTEBOOKS", repository / "notebooks")
+    monkeypatch.setattr(series, "NOTEBOOKS", repository / "notebooks")
     return repository, reports
 
 
@@ -352,7 +352,7 @@ def test_a_model_is_found_by_the_name_of_its_notebook(place, monkeypatch):
     assert publications.checkpoint("02_reads", "GRU") == place[0] / "docs" / saved["checkpoints"]["GRU"]
     with pytest.raises(ValueError, match="model: 'LSTM'; expected what 02_reads has published: GRU"):
         publications.checkpoint("02_reads", "LSTM")
-    monkeypatch.setattr(parameters, "NOTEBOOKS", place[0] / "site-packages" / "notebooks")
+    monkeypatch.setattr(series, "NOTEBOOKS", place[0] / "site-packages" / "notebooks")
     with pytest.raises(
         FileNotFoundError, match="installed without its repository, where the published models are; clone it"
     ):

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from nbutils.cli import app
 from nbutils.evidence import results
-from nbutils.reports import parameters
+from nbutils.reports import parameters, series
 from nbutils.reports.render import cells
 from nbutils.show import animation
 
@@ -39,7 +39,7 @@ def books(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     (folder / "profiles").mkdir(parents=True)
     (folder / "profiles" / "quick.yaml").write_text("{}")
-    monkeypatch.setattr(parameters, "NOTEBOOKS", folder)
+    monkeypatch.setattr(series, "NOTEBOOKS", folder)
     return folder
 
 

@@ -14,7 +14,7 @@ import torch
 
 from ...files import write_text
 from ...training import checkpoints
-from .. import parameters
+from .. import parameters, series
 from ..render import rendering
 from ..run import records, workers
 from ..run.execution import is_commit
@@ -118,7 +118,7 @@ def publish_models(reports, notebook, to, report=print):
 def _finished(reports):
     """What became of the notebooks of the series, dict from name to dict; all of them are done and as they
     were written."""
-    names = list(parameters.in_series())
+    names = list(series.in_series())
     if not any((reports / f".{name}.run.json").is_file() for name in names):
         raise PublishError(
             f"{reports}: is not the folder of a run; give the folder that `nbutils run` wrote to"
@@ -171,7 +171,7 @@ def _profile(notebooks):
     """The profile that is nearest to the parameters of a run, and for each notebook those that differ from
     it."""
     candidates = []
-    for path in sorted((parameters.NOTEBOOKS / "profiles").glob("*.yaml")):
+    for path in sorted((series.NOTEBOOKS / "profiles").glob("*.yaml")):
         profile, differing = parameters.read_profile(path.stem), {}
         for name, notebook in notebooks.items():
             defaults = parameters.literals(notebook, name)

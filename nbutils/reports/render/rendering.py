@@ -14,7 +14,7 @@ from nbconvert.filters.markdown_mistune import MarkdownWithMath
 from nbformat.v4 import new_markdown_cell
 
 from ...files import write_text
-from .. import parameters
+from .. import series
 from .cells import TEMPLATES, LinkError, Renderer, ReportExporter
 
 _SEAL = "\n<!-- digest "  # before a digest that tells a page cut short or altered from a whole one
@@ -192,9 +192,9 @@ def _cards(out, outcomes):
     """What the index shows of each notebook, dict by name; of what has not `ended`, its source."""
     cards = {}
     for name, outcome in outcomes.items():
-        executed, source = out / f"{name}.ipynb", parameters.NOTEBOOKS / f"{name}.ipynb"
+        executed, source = out / f"{name}.ipynb", series.NOTEBOOKS / f"{name}.ipynb"
         ended = outcome["status"] in ("done", "failed") and executed.is_file()
-        notebook = nbformat.read(executed, as_version=4) if ended else parameters.source(source)
+        notebook = nbformat.read(executed, as_version=4) if ended else series.source(source)
         title, abstract = title_and_abstract(notebook) if notebook and notebook.cells else (name, "")
         cards[name] = {
             "name": name,

@@ -10,8 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .. import parameters
-from ..publish import placing
+from .. import parameters, publications, series
 from .execution import Outcome
 
 _TIMES = "seconds.json"  # beside the profiles: by profile and notebook, on an ordinary machine
@@ -39,11 +38,11 @@ class Stage:
 def usual_seconds(profile):
     """Seconds that notebooks take at a profile, by name: in the published run, if it had that, else as
     noted."""
-    published = parameters.NOTEBOOKS.parent / "docs" / placing.MANIFEST
+    published = series.NOTEBOOKS.parent / "docs" / publications.MANIFEST
     manifest = json.loads(published.read_text(encoding="utf-8")) if published.is_file() else {}
     if manifest and manifest["profile"] == profile:
         return {name: made["seconds"] for name, made in manifest["notebooks"].items()}
-    noted = parameters.NOTEBOOKS / "profiles" / _TIMES
+    noted = series.NOTEBOOKS / "profiles" / _TIMES
     return json.loads(noted.read_text(encoding="utf-8")).get(profile, {}) if noted.is_file() else {}
 
 

@@ -17,7 +17,7 @@ from ...data import digits
 from ...data.sources import photos_folder
 from ...files import write_json, written_whole
 from ...training import checkpoints
-from .. import parameters, publications
+from .. import publications, series
 from .execution import Execution, Outcome, commit, is_commit
 from .workers import named_checkpoints
 
@@ -92,7 +92,7 @@ def cache_key(path, values, upstream):
     Returns:
         str, a digest of these and of the versions of libraries that compute.
     """
-    notebook = parameters.source(path)
+    notebook = series.source(path)
     cells = _code_of(notebook) if notebook else []
     compared = Path(values["compare_with"]) / f"{path.stem}.json" if values.get("compare_with") else None
     places = [photos_folder(values["data"])] if values.get("data", "scenes") != "scenes" else []
