@@ -12,6 +12,7 @@ import yaml
 
 from nbutils import identity
 from nbutils.reports import parameters, series
+from nbutils.reports.publish import front_page
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = list(series.in_series().values())  # what else lies in the folder is somebody's own
@@ -49,6 +50,25 @@ def test_the_readme_names_the_two_commands():
     assert "make test" in readme
 
 
+def test_the_readme_has_a_line_for_every_notebook_as_its_metadata_give_it():
+    readme = (ROOT / "README.md").read_text()
+    table = front_page.table(series.in_series())
+    wanted = front_page.with_block(readme, table, front_page.TABLE, front_page.TABLE_END)
+    assert front_page.TABLE in readme
+    assert readme == wanted, f"between its markers the README should have\n{table}"
+
+
+def test_every_notebook_says_what_it_is_about():
+    profiles = {path.stem for path in (ROOT / "notebooks" / "profiles").glob("*.yaml")}
+    for path in NOTEBOOKS:
+        facts = nbformat.read(path, as_version=4).metadata.nbutils
+        assert set(facts) <= {"needs", "about", "telling", "usual_seconds"}
+        assert facts.about
+        assert "\n" not in facts.about
+        assert set(facts.get("usual_seconds", {})) <= profiles
+        assert all(seconds > 0 for seconds in facts.get("usual_seconds", {}).values())
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_keep_their_form(path):
     book = nbformat.read(path, as_version=4)
@@ -63,7 +83,7 @@ def test_notebooks_keep_their_form(path):
             assert len(cell.source.splitlines()) <= 15 or "parameters" in cell.metadata.get("tags", [])
             assert not re.search(r"^\s*[!%]|\binput\(", cell.source, re.M)
             ast.parse(cell.source)
-    assert set(book.metadata.nbutils.needs) <= {p.stem for p in NOTEBOOKS}
+    assert set(series.needs(path)) <= {p.stem for p in NOTEBOOKS}
 
 
 @pytest.mark.parametrize("profile", ["smoke", "quick", "standard", "full"])

@@ -19,7 +19,7 @@ from nbutils.reports.render import cells
 from nbutils.show import animation
 
 
-def notebook(folder, name, *cells, needs=(), given="steps = 3\nreports = '../reports'"):
+def notebook(folder, name, *cells, needs=(), given="steps = 3\nreports = '../reports'", **facts):
     book = new_notebook(
         cells=[
             new_markdown_cell(f"# {name}\n\nAn abstract."),
@@ -29,7 +29,7 @@ def notebook(folder, name, *cells, needs=(), given="steps = 3\nreports = '../rep
     book.cells += [new_code_cell(cell) for cell in cells]
     book.metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-        "nbutils": {"needs": list(needs)},
+        "nbutils": {"needs": needs if isinstance(needs, str) else list(needs)} | facts,
     }
     nbformat.write(book, folder / f"{name}.ipynb")
 

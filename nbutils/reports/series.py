@@ -53,9 +53,14 @@ def needs(path):
     """The names of the notebooks whose results a notebook reads; a file that is no notebook needs none, and
     fails when it is run."""
     found = said(path, "needs", [])
-    if found != ALL_BEFORE:
-        return found
-    return [name for name in in_series() if name < path.stem]
+    return [name for name in in_series() if name < path.stem] if found == ALL_BEFORE else found
+
+
+def before(notebook, reports):
+    """The names of the notebooks that stand before one; where the package is installed without the series,
+    those before it whose results are in the folder `reports`."""
+    names = in_series() or sorted(path.stem for path in Path(reports).glob("[0-9]*.json"))
+    return [name for name in names if name < notebook]
 
 
 def chosen(names=()):

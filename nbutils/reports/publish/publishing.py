@@ -49,40 +49,39 @@ def publish(reports, to, report=print):
         notebooks = {name: nbformat.read(reports / f"{name}.ipynb", as_version=4) for name in outcomes}
         manifest = _manifest(notebooks)
         files = _files(reports, notebooks, outcomes)
-    findings = {
-        name: json.loads(files[f"{name}.json"]).get("findings", [])
-        for name in notebooks
-        if f"{name}.json" in files
-    }
+    order = front_page.most_telling_first({name: series.in_series()[name] for name in notebooks})
+    moving = front_page.moving_pictures({name: notebooks[name] for name in order})
+    if moving:
+        files[front_page.ANIMATION] = moving[1]
     titles = {name: rendering.title_and_abstract(notebook)[0] for name, notebook in notebooks.items()}
-    moving = front_page.moving_pictures(notebooks)
-    files |= {front_page.ANIMATION: moving[1]} if moving else {}
+    findings = {name: _findings(files, name) for name in order}
+    shown = front_page.block(to.name, titles, findings, moving, manifest["profile"], manifest["commit"])
     readme = to.parent / "README.md"
     before = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     try:
-        after = front_page.with_block(
-            before,
-            front_page.block(to.name, titles, findings, moving, manifest["profile"], manifest["commit"]),
-        )
+        after = front_page.with_block(before, shown)
+        table = front_page.table(series.in_series())
+        after = front_page.with_block(after, table, front_page.TABLE, front_page.TABLE_END)
     except front_page.FrontPageError as error:
         raise PublishError(f"{readme}: {error}") from None
     _refuse_large(to, files)
     changed = placing.place(to, files, manifest)
     if after != before:
         write_text(readme, after)
-    told = (
-        f"{len(outcomes)} reports, {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB "
-        f"(checkpoints {_size(files, '.safetensors') / 1e6:.1f} MB)"
-    )
-    report(f"{to}: {told}, " + (f"{changed} changed" if changed else "nothing changed"))
-    report(
-        f"{readme}: "
-        + (
-            "the published findings stand there"
-            if front_page.BEGIN in after
-            else f"left as it is, as it has no {front_page.BEGIN}"
-        )
-    )
+    megabytes = sum(map(len, files.values())) / 1e6
+    of_models = _size(files, ".safetensors") / 1e6
+    told = f"{len(outcomes)} reports, {len(files)} files, {megabytes:.1f} MB (checkpoints {of_models:.1f} MB)"
+    report(f"{to}: {told}, {f'{changed} changed' if changed else 'nothing changed'}")
+    if front_page.BEGIN in after:
+        report(f"{readme}: the published findings stand there")
+    else:
+        report(f"{readme}: left as it is, as it has no {front_page.BEGIN}")
+
+
+def _findings(files, name):
+    """The findings among the published results of a notebook; none where it has no results."""
+    sidecar = files.get(f"{name}.json")
+    return json.loads(sidecar).get("findings", []) if sidecar else []
 
 
 def publish_models(reports, notebook, to, report=print):
