@@ -145,3 +145,38 @@ def test_corrected_prose_is_shown_and_runs_nothing_again(books, without_kernels,
     book.cells[-2].source += "\n1 + 1"
     nbformat.write(book, path)
     assert "nothing changed" not in invoke("--out", tmp_path / "out").output
+
+
+def test_results_whose_upstream_has_been_run_anew_are_shown_as_out_of_date(books, without_kernels, tmp_path):  # noqa: F811
+    notebook(books, "01_first", "steps")
+    notebook(books, "02_second", "1", needs=["01_first"])
+    notebook(books, "03_third", "1", needs=["02_second"])
+    notebook(books, "04_other", "1")
+    out = tmp_path / "out"
+
+    def shown():
+        pages = {path.stem: path.read_text() for path in out.glob("*.html")}
+        names = ("01_first", "02_second", "03_third", "04_other")
+        assert [name for name in names if "This page is out of date" in pages[name]] == list(old)
+        for page in ("index", "status"):
+            assert pages[page].count("out of date") == len(old)
+        for name, why in old.items():
+            assert f"This page is out of date: {why}." in pages[name]
+            assert pages["index"].count(f"out of date: {why}<") == 1
+
+    old = {}
+    assert invoke("--out", out).exit_code == 0
+    shown()
+    assert invoke("--out", out, "01", "--force").exit_code == 0  # the same again
+    shown()
+    assert invoke("--out", out, "01", "--set", "steps=4").exit_code == 0
+    old = {
+        "02_second": "01_first has been run anew since",
+        "03_third": "made from 02_second, which is",
+    }
+    shown()
+    assert invoke("--out", out, "04").exit_code == 0  # which has no part in it
+    shown()
+    assert invoke("--out", out, "--set", "steps=4").exit_code == 0
+    old = {}
+    shown()

@@ -159,7 +159,7 @@ def tree(folder):
     }
 
 
-def rewritten(reports, name, change=lambda book: None, sidecar=None, status="done"):
+def rewritten(reports, name, change=lambda book: None, sidecar=None, status="done", key=None):
     """A run whose notebook came out otherwise, as the run itself would have kept and rendered it."""
     record = records.recorded(reports, name)
     book = nbformat.read(reports / f"{name}.ipynb", as_version=4)
@@ -168,9 +168,8 @@ def rewritten(reports, name, change=lambda book: None, sidecar=None, status="don
         name, status, record.outcome.seconds, error="" if status == "done" else "KeyError: 'x'"
     )
     content = json.dumps(sidecar).encode() if sidecar else (reports / f"{name}.json").read_bytes()
-    records.keep(
-        reports, record.key, execution.Execution(outcome, (nbformat.writes(book) + "\n").encode(), content)
-    )
+    rewritten = execution.Execution(outcome, (nbformat.writes(book) + "\n").encode(), content)
+    records.keep(reports, key or record.key, rewritten, record.upstream)
     runner.render(reports, {}, print)
 
 
@@ -483,6 +482,11 @@ def one_not_run(repository, reports):
     return "03_new: not run; only a run with every notebook done is published"
 
 
+def upstream_run_anew(repository, reports):
+    rewritten(reports, "01_fills", key="another")
+    return "02_reads is out of date: 01_fills has been run anew since; run the series again"
+
+
 def damaged_results(repository, reports):
     (reports / "01_fills.json").write_text("{}")
     return "01_fills: 01_fills.json is not as it was written; run it again"
@@ -578,6 +582,7 @@ REFUSED = (
     no_run,
     one_failed,
     one_not_run,
+    upstream_run_anew,
     damaged_results,
     page_altered,
     page_of_an_earlier_run,

@@ -98,6 +98,7 @@ def publish_models(reports, notebook, to, report=print):
     reports, to = Path(reports).resolve(), Path(to).resolve()
     with records.alone_in(reports, report):
         _done(reports, notebook)
+        _refuse_old(reports, [notebook])
         executed = nbformat.read(reports / f"{notebook}.ipynb", as_version=4)
         manifest = _manifest({notebook: executed})
         sidecar = (reports / f"{notebook}.json").read_bytes()
@@ -122,7 +123,19 @@ def _finished(reports):
         raise PublishError(
             f"{reports}: is not the folder of a run; give the folder that `nbutils run` wrote to"
         )
-    return {name: vars(_done(reports, name)) for name in names}
+    outcomes = {name: vars(_done(reports, name)) for name in names}
+    _refuse_old(reports, names)
+    return outcomes
+
+
+def _refuse_old(reports, names):
+    """Refuse results that were made from others which have been made anew since."""
+    old = records.out_of_date(reports, list(series.in_series()))
+    told = [f"{name} is {old[name]}" for name in names if name in old]
+    if told:
+        raise PublishError(
+            f"{reports}: {'; '.join(told)}; run the series again, what is done is not repeated"
+        )
 
 
 def _done(reports, name):

@@ -136,7 +136,8 @@ def run_all(works, pool, watched, *, apart, force, timeout):
         watched.beat()
         for future in wait(running, timeout=_BEAT, return_when=FIRST_COMPLETED).done if running else ():
             label = running.pop(future)
-            outcomes[label] = _keep(works[label], keys[label], future)
+            upstream = {works[need].name: keys[need] for need in works[label].needs}
+            outcomes[label] = _keep(works[label], keys[label], upstream, future)
             watched.ended(label, outcomes[label])
     watched.beat()
     return {label: outcomes[label] for label in works}
@@ -182,7 +183,7 @@ def _all_needs(work, works):
     return names
 
 
-def _keep(work, key, future):
+def _keep(work, key, upstream, future):
     """Keep what came of a work in its folder; its Outcome."""
     try:
         execution = future.result()
@@ -196,7 +197,7 @@ def _keep(work, key, future):
     for place, content in execution.checkpoints.items():
         with written_whole(work.out / place) as beside:
             beside.write_bytes(content)
-    records.keep(work.out, key, execution)
+    records.keep(work.out, key, execution, upstream)
     return execution.outcome
 
 
@@ -215,7 +216,14 @@ def _before(out, names, report):
     """What became in earlier runs into a folder of notebooks other than `names`; dict from name to dict."""
     others = [name for name in _every() if name not in names]
     found = {name: records.earlier(out, name, report, "run it again") for name in others}
-    return {name: vars(replace(record.outcome, cached=True)) for name, record in found.items() if record}
+    outcomes = {name: replace(record.outcome, cached=True) for name, record in found.items() if record}
+    return _dated(out, {name: vars(outcome) for name, outcome in outcomes.items()})
+
+
+def _dated(out, outcomes):
+    """Outcomes as pages show them, dicts by name: what is out of date says why."""
+    old = records.out_of_date(out, _every())
+    return {name: outcome | {"old": old.get(name, "")} for name, outcome in outcomes.items()}
 
 
 def _write_pages(out, outcomes, before, damaged, report):
@@ -224,7 +232,7 @@ def _write_pages(out, outcomes, before, damaged, report):
     Returns:
         `outcomes`, where a notebook whose page cannot be rendered has failed.
     """
-    known = before | {name: vars(outcome) for name, outcome in outcomes.items()}
+    known = _dated(out, before | {name: vars(outcome) for name, outcome in outcomes.items()})
     shown = {name: known[name] for name in _every() if name in known}
     pages, failures = rendering.series_pages(out, list(shown), shown)
     stood = {f"{name}.html" for name, outcome in shown.items() if outcome["cached"]} & set(pages)
