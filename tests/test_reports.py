@@ -290,6 +290,47 @@ def test_a_page_that_cannot_be_rendered_is_the_failure_of_its_notebook_alone(
     assert invoke("--out", tmp_path / "out").exit_code == 1  # what stands there is no success either
 
 
+FETCHING = {
+    "picture": '<p>a<img alt="b" src="https://example.org/x.png"></p>',
+    "picture without a scheme": "<img src=//example.org/x.png>",
+    "picture of the disk": '<img src="x.png">',
+    "one of several pictures": '<img srcset="https://example.org/x.png 2x" src="data:image/png;base64,AA==">',
+    "script": '<script src="https://example.org/x.js"></script>',
+    "style sheet": '<link rel="stylesheet" href="https://example.org/x.css">',
+    "import": "<style>@import 'https://example.org/x.css';</style>",
+    "import by url": "<style>@import url(https://example.org/x.css);</style>",
+    "background": '<p style="background: URL( &quot;https://example.org/x.png&quot; )">a</p>',
+    "font": "<style>@font-face { src: url(/x.woff) }</style>",
+    "film": '<video poster="https://example.org/x.png"></video>',
+    "frame": '<iframe srcdoc="<img src=https://example.org/x.png>"></iframe>',
+    "drawing": '<svg><image xlink:href="https://example.org/x.png"/></svg>',
+    "refresh": '<meta http-equiv="Refresh" content="0; url=https://example.org/">',
+    "link that runs": '<a href="java\nscript:alert(1)">a</a>',
+}
+
+
+@pytest.mark.parametrize("kind", FETCHING)
+def test_html_that_a_cell_shows_makes_no_request(books, without_kernels, tmp_path, kind):
+    with pytest.raises(cells.LinkError, match=r"would have to be fetched|of a kind that no page holds"):
+        cells.without_requests(FETCHING[kind])
+    if kind == "picture":
+        code = f"from IPython.display import HTML, display\ndisplay(HTML({FETCHING[kind]!r}))"
+        notebook(books, "01_first", code)
+        notebook(books, "02_second", "1")
+        said = invoke("--out", tmp_path / "out").output
+        assert "01_first: failed, its page cannot be rendered: the img 'https://example.org/x.png'" in said
+        assert "02_second: done" in said
+
+
+def test_html_that_makes_no_request_is_shown_as_it_is():
+    shown = (
+        '<style>a { background: url(data:image/png;base64,AA==) } /* url(x.png) */</style><a href="#x">a</a>'
+        '<a href="https://example.org/">b</a><svg><use href="#c"/><g fill="url(#d)"/></svg> url(x.png)'
+        '<img src="data:image/gif;base64,AA==" alt="1 < 2"><script>if (a < b) fetch</script>'
+    )
+    assert cells.without_requests(shown) == shown
+
+
 def test_an_output_may_hold_anything_that_a_page_is_made_of(books, without_kernels, tmp_path):
     marks = (
         "<!-- end --> <!-- run card --> <!-- contents --> <!-- steps --> </h1> {{ title }} {% block card %}"

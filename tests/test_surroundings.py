@@ -82,6 +82,28 @@ def test_results_bear_the_name_of_the_notebook_that_runs(tmp_path, monkeypatch, 
     assert [path.name for path in tmp_path.iterdir()] == ["16_copy.json"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["papermill", "-k", "python3", "02_copy.ipynb", "executed.ipynb"],
+        ["jupyter", "nbconvert", "--execute", "--to", "notebook", "--output", "executed", "02_copy.ipynb"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_copy_that_a_command_runs_has_results_of_its_own(tmp_path, command):
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "books").mkdir()
+    saves = "from nbutils.evidence import results\nresults.save(reports, '01_first', {}, [])"
+    notebook(tmp_path / "books", "02_copy", saves)
+    program = Path(sys.executable).with_name(command[0])
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    subprocess.run(
+        [program, *command[1:]], cwd=tmp_path / "books", env=environment, check=True, capture_output=True
+    )
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == ["02_copy.json"]
+
+
 def test_scratch_notebooks_and_copies_are_not_in_the_series(tmp_path, monkeypatch):
     monkeypatch.setattr(series, "NOTEBOOKS", tmp_path)
     notebook(tmp_path, "01_first", "1")
