@@ -46,13 +46,17 @@ from nbutils.training.loop import TrainingSettings
 splits = sources.load("scenes", image_size=16, num_train=40, num_valid=8, seed=0)
 seen, held_out = inpainters.encode(splits)
 settings = TrainingSettings(steps=steps, batch_size=4, learning_rate=0.01, validate_every=steps)
-config = dict(image_size=16, width=8, layers=2, kind="dilated_residual", readout=8, embedding_size=8, reader_size=8, reader_kernel=3)
+reading = dict(embedding_size=8, reader_size=8, reader_kernel=3)
+config = dict(image_size=16, width=8, layers=2, kind="dilated_residual", readout=8) | reading
 task = InpaintingTask(pictures=seen, held_out=held_out, hole_size=8)
-model, run = inpainters.fit("inpainter", splits, f"{reports}/checkpoints/01_fills", config=config, task=task, settings=settings)
+kept = f"{reports}/checkpoints/01_fills"
+model, run = inpainters.fit("inpainter", splits, kept, config=config, task=task, settings=settings)
 frames = [np.random.default_rng(number).integers(0, 256, (3, 3, 16, 16)) for number in range(2)]
-animation.animations([animation.cell(part, None, "", f"Hole {number} being filled") for number, part in enumerate(frames)], "Two.", name="key")
-results.save(reports, "01_fills", {"bits": run.metrics[-1]["valid_bits"], "checkpoint": os.path.relpath(run.checkpoint, reports)},
-             [results.finding("It takes *some* [bits].", "figure-key", "bits"), results.finding("A second finding.", "figure-key", "bits")])"""
+shown = [animation.cell(part, None, "", f"Hole {number} being filled") for number, part in enumerate(frames)]
+animation.animations(shown, "Two.", name="key")
+found = {"bits": run.metrics[-1]["valid_bits"], "checkpoint": os.path.relpath(run.checkpoint, reports)}
+said = ("It takes *some* [bits].", "A second finding.")
+results.save(reports, "01_fills", found, [results.finding(text, "figure-key", "bits") for text in said])"""
 READS = """import os
 from pathlib import Path
 import numpy as np
@@ -64,7 +68,8 @@ from nbutils.training.loop import TrainingSettings
 before = results.load(reports, "01_fills")
 settings = TrainingSettings(steps=steps, batch_size=8, learning_rate=100.0, validate_every=1, keep_best=True)
 data = dict(source="embedded", image_size=8, num_train=60, num_valid=20, num_test=20)
-job = digit_models.Job(name="GRU", model="predictor", config=dict(cell="gru", hidden_size=8), data=data, settings=settings, num_scored=20)
+how = dict(config=dict(cell="gru", hidden_size=8), data=data, settings=settings, num_scored=20)
+job = digit_models.Job(name="GRU", model="predictor", **how)
 run = digit_models.fit(job, f"{reports}/checkpoints/02_reads")
 np.save(Path(reports) / "filled.npy", np.zeros((2, 2)))
 figures.say("Saved beside this page: `filled.npy`.")

@@ -97,7 +97,8 @@ def test_a_page_that_failed_does_not_show_what_an_earlier_run_found(books, witho
     save = """from nbutils.evidence import results
 from nbutils.show import figures
 figures.table([{"a": 1}], "Numbers.", name="numbers")
-results.save(reports, "01_first", {"gain": [4.2]}, [results.finding("a finding of old", "table-numbers", "gain/0")])"""
+found = results.finding("a finding of old", "table-numbers", "gain/0")
+results.save(reports, "01_first", {"gain": [4.2]}, [found])"""
     notebook(books, "01_first", save)
     out = tmp_path / "out"
     assert invoke("--out", out).exit_code == 0
@@ -198,7 +199,8 @@ from nbutils.show import animation, figures
 caption, pictures = {caption!r}, np.zeros((2, 3, 4, 4), np.uint8)
 figures.gallery([figures.group(caption, [figures.picture_cell(pictures[0], caption, caption)])], caption)
 figures.table([{{caption: caption}}], caption)
-animation.animations([animation.cell(pictures, None, caption, caption, frame_facts=[caption, caption])], caption)"""
+moving = animation.cell(pictures, None, caption, caption, frame_facts=[caption, caption])
+animation.animations([moving], caption)"""
     notebook(books, "01_first", code)
     out = tmp_path / "out"
     assert invoke("--out", out).exit_code == 0
@@ -374,7 +376,8 @@ def test_a_finding_leads_to_its_figure_the_code_that_drew_it_and_its_number(book
     code = """from nbutils.evidence import results
 from nbutils.show import figures
 figures.table([{"a": 1}], "First.", name="first")
-results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [results.finding("Gains <b>.", EVIDENCE, "gain/bits")])"""
+found = results.finding("Gains <b>.", EVIDENCE, "gain/bits")
+results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [found])"""
     other = (
         "import numpy as np\nfrom nbutils.show import "
         "figures\nfigures.gallery([figures.picture_cell(np.zeros((1, 2, 2)), '', 'a')], 'A figure of "

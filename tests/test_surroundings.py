@@ -27,8 +27,9 @@ import helper
 import random
 from nbutils.evidence import results
 from nbutils.show import figures
-results.save(reports, "01_first", {"python": sys.executable, "helper": helper.__file__, "random": random.__file__,
-    "face": matplotlib.rcParams["axes.facecolor"], "red": "red" in dir()}, [])"""
+found = {"python": sys.executable, "helper": helper.__file__, "random": random.__file__}
+found |= {"face": matplotlib.rcParams["axes.facecolor"], "red": "red" in dir()}
+results.save(reports, "01_first", found, [])"""
 
 
 def test_other_kernels_modules_and_settings_have_no_part_in_a_run(tmp_path):

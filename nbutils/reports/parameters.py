@@ -17,69 +17,32 @@ from . import series
 from .values import ParameterError, read_yaml, typed
 
 # What the parameters mean is the same in every notebook, so what they may be stands here once.
-_LEAST = {
-    "image_size": 8,
-    "hole_size": 1,
-    "num_train": 1,
-    "num_valid": 1,
-    "seed": 0,
-    "steps": 1,
-    "batch_size": 2,
-    "width": 1,
-    "layers": 1,
-    "kernel_size": 1,
-    "reader_size": 2,
-    "reader_kernel": 1,
-    "validate_every": 1,
-    "num_pictures": 1,
-    "num_masks": 2,
-    "gibbs_steps": 1,
-    "caption_dropout": 0,
-    "scored_variables": 1,
-    "start_steps": 1,
-    "readout": 0,
-    "learning_rate": 1e-12,
-    "emd_steps": 1,
-    "num_samples": 2,
-    "num_scored": 2,
-    "num_orders": 2,
-    "schedule_steps": 1,
-    "num_levels": 2,
-    "num_test": 10,
-    "repeat_size": 2,
-    "repeat_steps": 1,
-    "num_seeds": 1,
-    "chrono_learning_rate": 1e-12,
-    "chrono_steps": 1,
-    "chrono_batch_size": 2,
-    "classifier_steps": 1,
-    "lengths": 1,
-    "patch_sizes": 1,
-    "num_searched": 1,
-    "num_merges": 0,
-    "merger_planes": 1,
-    "micro_batches": 1,
-    "checkpoint_every": 1,
-    "depths": 1,
-    "long_steps": 1,
-    "learning_rates": 1e-12,
-    "train_sizes": 2,
-    "timed_size": 8,
-    "timed_width": 1,
-    "num_rounds": 2,
-    "num_repeats": 1,
-    "num_trials": 1,
-    "budget": 1,
-    "max_work": 1,
-    "num_processes": 1,
-    "gru_steps": 1,
-    "gru_batch_size": 1,
-    "gru_learning_rate": 1e-12,
-    "num_exact": 2,
-    "num_compared": 2,
-    "num_particles": 1,
-    "patch_size": 1,
+_NAMES_BY_LEAST = {
+    0: """
+        seed caption_dropout readout num_merges
+    """,
+    1e-12: """
+        learning_rate chrono_learning_rate learning_rates gru_learning_rate
+    """,
+    1: """
+        hole_size num_train num_valid steps width layers kernel_size reader_kernel validate_every
+        num_pictures gibbs_steps scored_variables start_steps emd_steps schedule_steps repeat_steps
+        num_seeds chrono_steps classifier_steps lengths patch_sizes num_searched merger_planes
+        micro_batches checkpoint_every depths long_steps timed_width num_repeats num_trials budget
+        max_work num_processes gru_steps gru_batch_size num_particles patch_size
+    """,
+    2: """
+        batch_size reader_size num_masks num_samples num_scored num_orders num_levels repeat_size
+        chrono_batch_size train_sizes num_rounds num_exact num_compared
+    """,
+    8: """
+        image_size timed_size
+    """,
+    10: """
+        num_test
+    """,
 }
+_LEAST = {name: least for least, names in _NAMES_BY_LEAST.items() for name in names.split()}
 _CHOICES = {
     "kind": KINDS,
     "merger": MERGERS,

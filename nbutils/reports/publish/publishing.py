@@ -211,12 +211,31 @@ def _files(reports, notebooks, outcomes):
     pages = _pages(reports, outcomes)
     kept = [f"{name}{suffix}" for name in notebooks for suffix in (".ipynb", ".json")] + [_CLAIMS]
     texts = {name: (reports / name).read_bytes() for name in kept if (reports / name).is_file()}
-    words = "\n".join(
-        cell.source
-        for notebook in notebooks.values()
-        for cell in notebook.cells
-        if "injected-parameters" not in cell.metadata.get("tags", ())
-    )
+    _refuse_leaks(reports, texts, notebooks)
+    named = {}
+    for name in notebooks:
+        if f"{name}.json" in texts:
+            named |= workers.named_checkpoints(reports, texts[f"{name}.json"])
+    if odd := [place for place in named if not placing.is_plain(place)]:
+        raise PublishError(
+            f"{reports}: results name the checkpoint {odd[0]!r}; expected a path from that folder, as "
+            "os.path.relpath gives"
+        )
+    files = {place: _inference_weights(path) for place, path in sorted(named.items())}
+    for path in sorted(reports.glob("*.npy")):
+        if any(path.name in page for page in pages.values()):
+            files[path.name] = path.read_bytes()
+    for name, notebook in notebooks.items():
+        light = nbformat.writes(lighter.without_motion(notebook, f"{name}.html"))
+        texts[f"{name}.ipynb"] = (lighter.pictures(light) + "\n").encode()
+    return files | texts | {name: lighter.pictures(page).encode() for name, page in pages.items()}
+
+
+def _refuse_leaks(reports, texts, notebooks):
+    """Refuse files that tell of the machine; a word that stands in a notebook's source is none of its."""
+    cells = [cell for notebook in notebooks.values() for cell in notebook.cells]
+    own = [cell for cell in cells if "injected-parameters" not in cell.metadata.get("tags", ())]
+    words = "\n".join(cell.source for cell in own)
     for name, content in texts.items():
         try:
             found = leaks.of_machine(content, words)
@@ -225,44 +244,13 @@ def _files(reports, notebooks, outcomes):
                 f"{reports / name}: is not JSON ({error}); run the notebook that writes it again"
             ) from None
         if found:
-            advice = (
-                "give data by name and NBUTILS_DATA, and folders within the repository"
-                if name.endswith(".ipynb")
-                else "save what others can use"
-            )
+            advice = "save what others can use"
+            if name.endswith(".ipynb"):
+                advice = "give data by name and NBUTILS_DATA, and folders within the repository"
             raise PublishError(
                 f"{name}: holds {found!r}, a place or a name of one machine; {advice}, and run the "
                 "notebook again"
             )
-    arrays = [
-        path for path in sorted(reports.glob("*.npy")) if any(path.name in page for page in pages.values())
-    ]
-    named = {
-        place: path
-        for name in notebooks
-        if f"{name}.json" in texts
-        for place, path in workers.named_checkpoints(reports, texts[f"{name}.json"]).items()
-    }
-    if odd := [place for place in named if not placing.is_plain(place)]:
-        raise PublishError(
-            f"{reports}: results name the checkpoint {odd[0]!r}; expected a path from that folder, as "
-            "os.path.relpath gives"
-        )
-    files = {place: _inference_weights(path) for place, path in sorted(named.items())}
-    light = {
-        f"{name}.ipynb": lighter.without_motion(notebook, f"{name}.html")
-        for name, notebook in notebooks.items()
-    }
-    texts |= {
-        name: (lighter.pictures(nbformat.writes(notebook)) + "\n").encode()
-        for name, notebook in light.items()
-    }
-    return (
-        files
-        | {path.name: path.read_bytes() for path in arrays}
-        | texts
-        | {name: lighter.pictures(page).encode() for name, page in pages.items()}
-    )
 
 
 def _pages(reports, outcomes):
