@@ -28,7 +28,7 @@ from nbutils.nade import masks
 from nbutils.nade.losses import cross_entropy
 from nbutils.pixelrnn.models import pixel_nll
 from nbutils.reports import publications, series
-from nbutils.reports.publish import leaks, lighter, publishing
+from nbutils.reports.publish import front_page, leaks, lighter, publishing
 from nbutils.reports.run import execution, records, runner
 from nbutils.show import figures
 from nbutils.training import checkpoints, digit_models
@@ -78,8 +78,7 @@ results.save(reports, "02_reads", {"loss": run.metrics[-1]["valid_loss"], "choic
                                      "checkpoints": {"GRU": os.path.relpath(run.checkpoint, reports)}},
              [results.finding("It reads.", "table-losses", "loss")])"""
 README = (
-    "# A project\n\nFirst, with "
-    f"`{publishing.front_page.BEGIN}`.\n\n{publishing.front_page.BEGIN}\n{publishing.front_page.END}\n\nLast.\n"
+    f"# A project\n\nFirst, with `{front_page.BEGIN}`.\n\n{front_page.BEGIN}\n{front_page.END}\n\nLast.\n"
 )
 
 
@@ -383,6 +382,24 @@ def test_the_readme_shows_what_was_found(place):
     assert published(place)["README.md"].decode() == readme.replace("Last.", "The very last.")
 
 
+def test_the_most_telling_notebooks_come_first_and_the_table_has_what_each_says(tmp_path):
+    notebook(tmp_path, "01_first", "1", about="what is first")
+    notebook(tmp_path, "02_second", "1", about="what is second", telling=2)
+    notebook(tmp_path, "03_third", "1", about="what is third", telling=1)
+    paths = {path.stem: path for path in sorted(tmp_path.glob("*.ipynb"))}
+    assert front_page.most_telling_first(paths) == ["03_third", "02_second", "01_first"]
+    assert "| `02_second` | what is second |" in front_page.table(paths).split("\n")
+
+
+def test_the_table_of_the_readme_is_written_too(place):
+    marked = README + f"\n{front_page.TABLE}\n{front_page.TABLE_END}\n"
+    (place[0] / "README.md").write_text(marked)
+    readme = published(place)["README.md"].decode()
+    assert f"{front_page.TABLE}\n| notebook |" in readme
+    assert "| `01_fills` | " in readme
+    assert readme.endswith(f"|\n{front_page.TABLE_END}\n")
+
+
 def test_a_readme_without_markers_is_left_as_it_is(place):
     (place[0] / "README.md").write_text("Nothing.\n")
     result = publish(place)
@@ -393,7 +410,7 @@ def test_a_readme_without_markers_is_left_as_it_is(place):
 
 def test_this_project_s_own_readme_has_a_place_for_it():
     readme = (ROOT / "README.md").read_text()
-    assert publishing.front_page.with_block(readme, "Found.") != readme
+    assert front_page.with_block(readme, "Found.") != readme
 
 
 def another_run(reports):
