@@ -26,9 +26,11 @@ began = time.time()
 time.sleep(seconds)
 (Path(reports) / "checkpoints").mkdir(exist_ok=True)
 (Path(reports) / "checkpoints" / "a.safetensors").write_bytes(bytes([x]) * 1000)
-(Path(reports) / "first.json").write_text(json.dumps({"x": x, "square": x * x, "checkpoint": "checkpoints/a.safetensors", "findings": []}))
+found = {"x": x, "square": x * x, "checkpoint": "checkpoints/a.safetensors", "findings": []}
+(Path(reports) / "first.json").write_text(json.dumps(found))
 with open(log, "a") as file:
-    print(x, os.environ.get("WORKER", os.environ.get("OMP_NUM_THREADS", "all")), began, time.time(), file=file)
+    where = os.environ.get("WORKER", os.environ.get("OMP_NUM_THREADS", "all"))
+    print(x, where, began, time.time(), file=file)
 """
 SECOND = """
 import json
