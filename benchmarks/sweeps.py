@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 
-from nbutils.reports import parameters
+from nbutils.reports import series
 from nbutils.reports.run import sweep
 
 CELLS, SECONDS, WORKERS = 12, 30, 2
@@ -21,7 +21,8 @@ from pathlib import Path
 time.sleep(seconds)
 (Path(reports) / "checkpoints").mkdir(exist_ok=True)
 (Path(reports) / "checkpoints" / "a.safetensors").write_bytes(bytes(1000) * 1000 * megabytes)
-(Path(reports) / "wait.json").write_text(json.dumps({"cell": cell, "checkpoint": "checkpoints/a.safetensors", "findings": []}))
+found = {"cell": cell, "checkpoint": "checkpoints/a.safetensors", "findings": []}
+(Path(reports) / "wait.json").write_text(json.dumps(found))
 """
 
 
@@ -85,9 +86,9 @@ def rows(cells=CELLS, seconds=SECONDS, workers=WORKERS):
     """(what, seconds taken, seconds in the ideal)."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        parameters.NOTEBOOKS = folder / "books"
-        parameters.NOTEBOOKS.mkdir()
-        path = _notebook(parameters.NOTEBOOKS)
+        series.NOTEBOOKS = folder / "books"
+        series.NOTEBOOKS.mkdir()
+        path = _notebook(series.NOTEBOOKS)
 
         def taken(cells, out, **settings):
             places = {name: settings.pop(name) for name in ("jobs", "scheduler") if name in settings}

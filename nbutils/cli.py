@@ -86,10 +86,10 @@ def run(
 ):
     """Run notebooks and render their pages."""
     with stopped_in_one_line():
-        from .reports import parameters
+        from .reports import parameters, series
         from .reports.run import runner
 
-        chosen = runner.series(notebooks or ())
+        chosen = series.chosen(notebooks or ())
         resolved = parameters.resolve(
             chosen, parameters.read_profile(profile), parameters.parse_settings(set_ or ())
         )
@@ -124,11 +124,10 @@ def sweep(
 ):
     """Run a notebook for every cell of a grid, and compare them on one page."""
     with stopped_in_one_line():
-        from .reports import parameters
-        from .reports.run import runner
+        from .reports import parameters, series
         from .reports.run import sweep as sweeping
 
-        chosen = runner.series([notebook])
+        chosen = series.chosen([notebook])
         settings, values = parameters.parse_settings(set_ or ()), sweeping.parse_grid(grid)
         places = _places(jobs, scheduler, parameters.resources(resource or ()))
         name = list(chosen)[-1]
@@ -179,11 +178,11 @@ def publish(
     """Publish pages, notebooks, results and small checkpoints of a finished run, and show its findings in the
     README."""
     with stopped_in_one_line():
+        from .reports import series
         from .reports.publish import publishing
-        from .reports.run import runner
 
         if models:
-            publishing.publish_models(reports, list(runner.series([models]))[-1], to, _say)
+            publishing.publish_models(reports, list(series.chosen([models]))[-1], to, _say)
             return
         publishing.publish(reports, to, _say)
     print(f"\nOpen {(to / 'index.html').resolve()}")

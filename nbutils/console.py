@@ -20,17 +20,11 @@ class OneLineErrors(TyperGroup):
         except Exception as error:
             if "--debug" in given:
                 traceback.print_exc()
-            usage, known = (
-                getattr(error, "format_message", None),
-                isinstance(error, ValueError | OSError),
-            )  # of the command line; of what was given
-            said = (
-                f"{usage()} See `nbutils --help`."
-                if usage
-                else str(error)
-                if known
-                else f"{type(error).__name__}: {error}; --debug shows where"
-            )
+            said = f"{type(error).__name__}: {error}; --debug shows where"
+            if isinstance(error, ValueError | OSError):  # of what was given
+                said = str(error)
+            if hasattr(error, "format_message"):  # of the command line
+                said = f"{error.format_message()} See `nbutils --help`."
             print(f"error: {' '.join(said.split())}", file=sys.stderr)
             code = 2
         sys.exit(code)

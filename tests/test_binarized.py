@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from nbutils.data import binarized, digits
-from nbutils.reports import parameters
+from nbutils.reports import parameters, series
 from nbutils.reports.run import records
 from nbutils.training.digit_data import DigitData
 from nbutils.training.inpainting import pictures_of
@@ -99,7 +99,7 @@ def test_a_classifier_refuses_digits_without_labels(known, tmp_path, monkeypatch
 
 def test_a_report_depends_on_the_file_of_the_bits(known, tmp_path, monkeypatch):
     monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
-    path, notebook = write(tmp_path / binarized.NAME), parameters.NOTEBOOKS / "01_data_and_captions.ipynb"
+    path, notebook = write(tmp_path / binarized.NAME), series.NOTEBOOKS / "01_data_and_captions.ipynb"
     parameters.check({"digit_data": "binarized"})
 
     def key():

@@ -14,7 +14,7 @@ import nbformat
 import psutil
 import pytest
 
-from nbutils.reports import parameters
+from nbutils.reports import series
 from nbutils.reports.run import runner, sweep, workers
 
 pytestmark = pytest.mark.slow
@@ -26,9 +26,11 @@ began = time.time()
 time.sleep(seconds)
 (Path(reports) / "checkpoints").mkdir(exist_ok=True)
 (Path(reports) / "checkpoints" / "a.safetensors").write_bytes(bytes([x]) * 1000)
-(Path(reports) / "first.json").write_text(json.dumps({"x": x, "square": x * x, "checkpoint": "checkpoints/a.safetensors", "findings": []}))
+found = {"x": x, "square": x * x, "checkpoint": "checkpoints/a.safetensors", "findings": []}
+(Path(reports) / "first.json").write_text(json.dumps(found))
 with open(log, "a") as file:
-    print(x, os.environ.get("WORKER", os.environ.get("OMP_NUM_THREADS", "all")), began, time.time(), file=file)
+    where = os.environ.get("WORKER", os.environ.get("OMP_NUM_THREADS", "all"))
+    print(x, where, began, time.time(), file=file)
 """
 SECOND = """
 import json
@@ -59,7 +61,7 @@ def write_notebook(folder, name, parameters, code, needs=()):
 
 @pytest.fixture
 def notebooks(tmp_path, monkeypatch):
-    monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path / "books")
+    monkeypatch.setattr(series, "NOTEBOOKS", tmp_path / "books")
     first = write_notebook(
         tmp_path / "books",
         "first",

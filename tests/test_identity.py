@@ -10,6 +10,7 @@ from test_reports import books, invoke, notebook  # noqa: F401
 
 from nbutils import identity
 from nbutils.processes import side_by_side
+from nbutils.reports import series
 
 MODULES = {
     "__init__.py": "",
@@ -49,6 +50,26 @@ def test_code_depends_on_what_it_imports_by_way_of_others_and_on_nothing_else(to
         (toy / name).write_text(text)
     assert identity.of_source(program) == before == identity.of_modules("toy.train")
     assert identity.of_source("import os") != before
+
+
+def test_what_only_checks_has_no_part_in_what_is_computed(toy, monkeypatch):
+    program = "import toy.train"
+    monkeypatch.setattr(identity, "_APART", frozenset({"clip", "data.scenes"}))
+    before = identity.of_source(program)
+    for name, same in [("clip.py", True), ("data/scenes.py", True), ("train/loop.py", False)]:
+        (toy / name).write_text(MODULES[name] + "# changed\n")
+        assert (identity.of_source(program) == before) == same, name
+        (toy / name).write_text(MODULES[name])
+
+
+@pytest.mark.parametrize("name", series.in_series())
+def test_nothing_that_runs_checks_or_renders_has_a_part_in_what_a_notebook_computes(name):
+    book = nbformat.read(series.in_series()[name], as_version=4)
+    code = "\n".join(cell.source for cell in book.cells if cell.cell_type == "code")
+    used = {path.relative_to(identity._ROOT).as_posix() for path in identity.files_of_source(code)}
+    allowed = {"reports/__init__.py", "reports/publications.py"}
+    assert {path for path in used if path.startswith("reports/")} <= allowed
+    assert not used & {"cli.py", "console.py", "identity.py"}
 
 
 def test_modules_that_are_not_there_are_named(toy):
@@ -124,3 +145,38 @@ def test_corrected_prose_is_shown_and_runs_nothing_again(books, without_kernels,
     book.cells[-2].source += "\n1 + 1"
     nbformat.write(book, path)
     assert "nothing changed" not in invoke("--out", tmp_path / "out").output
+
+
+def test_results_whose_upstream_has_been_run_anew_are_shown_as_out_of_date(books, without_kernels, tmp_path):  # noqa: F811
+    notebook(books, "01_first", "steps")
+    notebook(books, "02_second", "1", needs=["01_first"])
+    notebook(books, "03_third", "1", needs=["02_second"])
+    notebook(books, "04_other", "1")
+    out = tmp_path / "out"
+
+    def shown():
+        pages = {path.stem: path.read_text() for path in out.glob("*.html")}
+        names = ("01_first", "02_second", "03_third", "04_other")
+        assert [name for name in names if "This page is out of date" in pages[name]] == list(old)
+        for page in ("index", "status"):
+            assert pages[page].count("out of date") == len(old)
+        for name, why in old.items():
+            assert f"This page is out of date: {why}." in pages[name]
+            assert pages["index"].count(f"out of date: {why}<") == 1
+
+    old = {}
+    assert invoke("--out", out).exit_code == 0
+    shown()
+    assert invoke("--out", out, "01", "--force").exit_code == 0  # the same again
+    shown()
+    assert invoke("--out", out, "01", "--set", "steps=4").exit_code == 0
+    old = {
+        "02_second": "01_first has been run anew since",
+        "03_third": "made from 02_second, which is",
+    }
+    shown()
+    assert invoke("--out", out, "04").exit_code == 0  # which has no part in it
+    shown()
+    assert invoke("--out", out, "--set", "steps=4").exit_code == 0
+    old = {}
+    shown()

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from nbutils.reports import parameters
+from nbutils.reports import parameters, series
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -84,7 +84,7 @@ def lab(tmp_path_factory, smoke):
 def write_small(name, path, reports):
     """A copy, at `path`, of a notebook whose parameters are those of the profile smoke, as a reader would
     have typed them."""
-    original = parameters.NOTEBOOKS / f"{name}.ipynb"
+    original = series.NOTEBOOKS / f"{name}.ipynb"
     values = parameters.resolve({name: original}, parameters.read_profile("smoke"), {})[name] | {
         "reports": str(reports)
     }

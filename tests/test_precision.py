@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from nbutils import devices
-from nbutils.training.loop import TrainingSettings
 from nbutils.training.job import usual
+from nbutils.training.loop import TrainingSettings
 
 PLAIN = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 

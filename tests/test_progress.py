@@ -14,7 +14,6 @@ from test_browser import WIDTHS, faults_of
 from test_faults import COMMAND
 from test_reports import books, notebook  # noqa: F401  a fixture
 
-from nbutils.reports import parameters
 from nbutils.reports.run import progress, records, runner, workers
 from nbutils.reports.run.execution import Execution, Outcome
 from nbutils.reports.run.run_index import RunIndex
@@ -71,7 +70,8 @@ def test_the_published_run_tells_what_its_profile_takes(books, tmp_path):  # noq
     (tmp_path / "docs").mkdir()
     published = {"profile": "standard", "notebooks": {"01_first": {"seconds": 26.0}}}
     (tmp_path / "docs" / "published.json").write_text(json.dumps(published))
-    (books / "profiles" / "seconds.json").write_text(json.dumps({"quick": {"01_first": 5}}))
+    notebook(books, "01_first", "1", usual_seconds={"quick": 5})
+    notebook(books, "02_second", "1")
     assert progress.usual_seconds("standard") == {"01_first": 26.0}
     assert progress.usual_seconds("quick") == {"01_first": 5}
     assert progress.usual_seconds("mine.yaml") == {}
@@ -197,12 +197,3 @@ def test_a_terminal_has_a_line_with_a_bar_for_what_runs(books, tmp_path):  # noq
     assert "0 of 1 notebooks have ended" in text
     assert "01_first: done in" in text
     assert "01_first: running" not in text
-
-
-def test_the_times_noted_beside_the_profiles_are_of_notebooks_and_profiles():
-    noted = json.loads((parameters.NOTEBOOKS / "profiles" / "seconds.json").read_text())
-    every = {path.stem for path in parameters.NOTEBOOKS.glob("*.ipynb")}
-    for profile, seconds in noted.items():
-        assert set(parameters.read_profile(profile)) >= set(seconds)
-        assert set(seconds) <= every
-        assert min(seconds.values()) > 0

@@ -27,8 +27,8 @@ from nbutils.data import digits, scenes
 from nbutils.nade import masks
 from nbutils.nade.losses import cross_entropy
 from nbutils.pixelrnn.models import pixel_nll
-from nbutils.reports import parameters, publications
-from nbutils.reports.publish import leaks, lighter, publishing
+from nbutils.reports import publications, series
+from nbutils.reports.publish import front_page, leaks, lighter, publishing
 from nbutils.reports.run import execution, records, runner
 from nbutils.show import figures
 from nbutils.training import checkpoints
@@ -41,13 +41,16 @@ from nbutils.evidence import results
 from nbutils.show import animation, figures
 from nbutils.training.job import usual
 
-job = usual().vary(image_size=16, num_train=40, num_valid=8, hole_size=8, width=8, layers=2, readout=8, reader_size=8)
+job = usual().vary(image_size=16, num_train=40, num_valid=8, hole_size=8)
+job = job.vary(width=8, layers=2, readout=8, reader_size=8)
 job = job.vary(steps=steps, batch_size=4, learning_rate=0.01, validate_every=steps, precision="32-true")
 run = job.fit(f"{reports}/checkpoints/01_fills")
 frames = [np.random.default_rng(number).integers(0, 256, (3, 3, 16, 16)) for number in range(2)]
-animation.animations([animation.cell(part, None, "", f"Hole {number} being filled") for number, part in enumerate(frames)], "Two.", name="key")
-results.save(reports, "01_fills", {"bits": run.metrics[-1]["valid_bits"], "checkpoint": os.path.relpath(run.checkpoint, reports)},
-             [results.finding("It takes *some* [bits].", "figure-key", "bits"), results.finding("A second finding.", "figure-key", "bits")])"""
+shown = [animation.cell(part, None, "", f"Hole {number} being filled") for number, part in enumerate(frames)]
+animation.animations(shown, "Two.", name="key")
+found = {"bits": run.metrics[-1]["valid_bits"], "checkpoint": os.path.relpath(run.checkpoint, reports)}
+said = ("It takes *some* [bits].", "A second finding.")
+results.save(reports, "01_fills", found, [results.finding(text, "figure-key", "bits") for text in said])"""
 READS = """import os
 from pathlib import Path
 import numpy as np
@@ -56,7 +59,8 @@ from nbutils.evidence import results
 from nbutils.show import figures
 
 before = results.load(reports, "01_fills")
-job = usual("predictor").vary(image_size=8, num_train=60, num_valid=20, num_test=20, hidden_size=8, num_scored=20)
+job = usual("predictor").vary(image_size=8, num_train=60, num_valid=20, num_test=20)
+job = job.vary(hidden_size=8, num_scored=20)
 job = job.vary(name="GRU", steps=steps, batch_size=8, learning_rate=100.0, validate_every=1)
 run = job.fit(f"{reports}/checkpoints/02_reads")
 np.save(Path(reports) / "filled.npy", np.zeros((2, 2)))
@@ -66,8 +70,7 @@ results.save(reports, "02_reads", {"loss": run.metrics[-1]["valid_loss"], "choic
                                      "checkpoints": {"GRU": os.path.relpath(run.checkpoint, reports)}},
              [results.finding("It reads.", "table-losses", "loss")])"""
 README = (
-    "# A project\n\nFirst, with "
-    f"`{publishing.front_page.BEGIN}`.\n\n{publishing.front_page.BEGIN}\n{publishing.front_page.END}\n\nLast.\n"
+    f"# A project\n\nFirst, with `{front_page.BEGIN}`.\n\n{front_page.BEGIN}\n{front_page.END}\n\nLast.\n"
 )
 
 
@@ -123,7 +126,7 @@ def place(finished, tmp_path, monkeypatch):
     repository, reports = tmp_path / "repository", tmp_path / "reports"
     shutil.copytree(finished[0], repository)
     shutil.copytree(finished[1], reports)
-    monkeypatch.setattr(parameters, "NOTEBOOKS", repository / "notebooks")
+    monkeypatch.setattr(series, "NOTEBOOKS", repository / "notebooks")
     return repository, reports
 
 
@@ -152,7 +155,7 @@ def tree(folder):
     }
 
 
-def rewritten(reports, name, change=lambda book: None, sidecar=None, status="done"):
+def rewritten(reports, name, change=lambda book: None, sidecar=None, status="done", key=None):
     """A run whose notebook came out otherwise, as the run itself would have kept and rendered it."""
     record = records.recorded(reports, name)
     book = nbformat.read(reports / f"{name}.ipynb", as_version=4)
@@ -161,9 +164,8 @@ def rewritten(reports, name, change=lambda book: None, sidecar=None, status="don
         name, status, record.outcome.seconds, error="" if status == "done" else "KeyError: 'x'"
     )
     content = json.dumps(sidecar).encode() if sidecar else (reports / f"{name}.json").read_bytes()
-    records.keep(
-        reports, record.key, execution.Execution(outcome, (nbformat.writes(book) + "\n").encode(), content)
-    )
+    rewritten = execution.Execution(outcome, (nbformat.writes(book) + "\n").encode(), content)
+    records.keep(reports, key or record.key, rewritten, record.upstream)
     runner.render(reports, {}, print)
 
 
@@ -345,7 +347,7 @@ def test_a_model_is_found_by_the_name_of_its_notebook(place, monkeypatch):
     assert publications.checkpoint("02_reads", "GRU") == place[0] / "docs" / saved["checkpoints"]["GRU"]
     with pytest.raises(ValueError, match="model: 'LSTM'; expected what 02_reads has published: GRU"):
         publications.checkpoint("02_reads", "LSTM")
-    monkeypatch.setattr(parameters, "NOTEBOOKS", place[0] / "site-packages" / "notebooks")
+    monkeypatch.setattr(series, "NOTEBOOKS", place[0] / "site-packages" / "notebooks")
     with pytest.raises(
         FileNotFoundError, match="installed without its repository, where the published models are; clone it"
     ):
@@ -372,6 +374,24 @@ def test_the_readme_shows_what_was_found(place):
     assert published(place)["README.md"].decode() == readme.replace("Last.", "The very last.")
 
 
+def test_the_most_telling_notebooks_come_first_and_the_table_has_what_each_says(tmp_path):
+    notebook(tmp_path, "01_first", "1", about="what is first")
+    notebook(tmp_path, "02_second", "1", about="what is second", telling=2)
+    notebook(tmp_path, "03_third", "1", about="what is third", telling=1)
+    paths = {path.stem: path for path in sorted(tmp_path.glob("*.ipynb"))}
+    assert front_page.most_telling_first(paths) == ["03_third", "02_second", "01_first"]
+    assert "| `02_second` | what is second |" in front_page.table(paths).split("\n")
+
+
+def test_the_table_of_the_readme_is_written_too(place):
+    marked = README + f"\n{front_page.TABLE}\n{front_page.TABLE_END}\n"
+    (place[0] / "README.md").write_text(marked)
+    readme = published(place)["README.md"].decode()
+    assert f"{front_page.TABLE}\n| notebook |" in readme
+    assert "| `01_fills` | " in readme
+    assert readme.endswith(f"|\n{front_page.TABLE_END}\n")
+
+
 def test_a_readme_without_markers_is_left_as_it_is(place):
     (place[0] / "README.md").write_text("Nothing.\n")
     result = publish(place)
@@ -382,7 +402,7 @@ def test_a_readme_without_markers_is_left_as_it_is(place):
 
 def test_this_project_s_own_readme_has_a_place_for_it():
     readme = (ROOT / "README.md").read_text()
-    assert publishing.front_page.with_block(readme, "Found.") != readme
+    assert front_page.with_block(readme, "Found.") != readme
 
 
 def another_run(reports):
@@ -474,6 +494,11 @@ def one_failed(repository, reports):
 def one_not_run(repository, reports):
     notebook(repository / "notebooks", "03_new", "1 + 1")
     return "03_new: not run; only a run with every notebook done is published"
+
+
+def upstream_run_anew(repository, reports):
+    rewritten(reports, "01_fills", key="another")
+    return "02_reads is out of date: 01_fills has been run anew since; run the series again"
 
 
 def damaged_results(repository, reports):
@@ -571,6 +596,7 @@ REFUSED = (
     no_run,
     one_failed,
     one_not_run,
+    upstream_run_anew,
     damaged_results,
     page_altered,
     page_of_an_earlier_run,

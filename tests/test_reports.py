@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from nbutils.cli import app
 from nbutils.evidence import results
-from nbutils.reports import parameters
+from nbutils.reports import parameters, series
 from nbutils.reports.render import cells
 from nbutils.show import animation
 
 
-def notebook(folder, name, *cells, needs=(), given="steps = 3\nreports = '../reports'"):
+def notebook(folder, name, *cells, needs=(), given="steps = 3\nreports = '../reports'", **facts):
     book = new_notebook(
         cells=[
             new_markdown_cell(f"# {name}\n\nAn abstract."),
@@ -29,7 +29,7 @@ def notebook(folder, name, *cells, needs=(), given="steps = 3\nreports = '../rep
     book.cells += [new_code_cell(cell) for cell in cells]
     book.metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-        "nbutils": {"needs": list(needs)},
+        "nbutils": {"needs": needs if isinstance(needs, str) else list(needs)} | facts,
     }
     nbformat.write(book, folder / f"{name}.ipynb")
 
@@ -39,7 +39,7 @@ def books(tmp_path, monkeypatch):
     folder = tmp_path / "notebooks"
     (folder / "profiles").mkdir(parents=True)
     (folder / "profiles" / "quick.yaml").write_text("{}")
-    monkeypatch.setattr(parameters, "NOTEBOOKS", folder)
+    monkeypatch.setattr(series, "NOTEBOOKS", folder)
     return folder
 
 
@@ -97,7 +97,8 @@ def test_a_page_that_failed_does_not_show_what_an_earlier_run_found(books, witho
     save = """from nbutils.evidence import results
 from nbutils.show import figures
 figures.table([{"a": 1}], "Numbers.", name="numbers")
-results.save(reports, "01_first", {"gain": [4.2]}, [results.finding("a finding of old", "table-numbers", "gain/0")])"""
+found = results.finding("a finding of old", "table-numbers", "gain/0")
+results.save(reports, "01_first", {"gain": [4.2]}, [found])"""
     notebook(books, "01_first", save)
     out = tmp_path / "out"
     assert invoke("--out", out).exit_code == 0
@@ -198,7 +199,8 @@ from nbutils.show import animation, figures
 caption, pictures = {caption!r}, np.zeros((2, 3, 4, 4), np.uint8)
 figures.gallery([figures.group(caption, [figures.picture_cell(pictures[0], caption, caption)])], caption)
 figures.table([{{caption: caption}}], caption)
-animation.animations([animation.cell(pictures, None, caption, caption, frame_facts=[caption, caption])], caption)"""
+moving = animation.cell(pictures, None, caption, caption, frame_facts=[caption, caption])
+animation.animations([moving], caption)"""
     notebook(books, "01_first", code)
     out = tmp_path / "out"
     assert invoke("--out", out).exit_code == 0
@@ -290,6 +292,47 @@ def test_a_page_that_cannot_be_rendered_is_the_failure_of_its_notebook_alone(
     assert invoke("--out", tmp_path / "out").exit_code == 1  # what stands there is no success either
 
 
+FETCHING = {
+    "picture": '<p>a<img alt="b" src="https://example.org/x.png"></p>',
+    "picture without a scheme": "<img src=//example.org/x.png>",
+    "picture of the disk": '<img src="x.png">',
+    "one of several pictures": '<img srcset="https://example.org/x.png 2x" src="data:image/png;base64,AA==">',
+    "script": '<script src="https://example.org/x.js"></script>',
+    "style sheet": '<link rel="stylesheet" href="https://example.org/x.css">',
+    "import": "<style>@import 'https://example.org/x.css';</style>",
+    "import by url": "<style>@import url(https://example.org/x.css);</style>",
+    "background": '<p style="background: URL( &quot;https://example.org/x.png&quot; )">a</p>',
+    "font": "<style>@font-face { src: url(/x.woff) }</style>",
+    "film": '<video poster="https://example.org/x.png"></video>',
+    "frame": '<iframe srcdoc="<img src=https://example.org/x.png>"></iframe>',
+    "drawing": '<svg><image xlink:href="https://example.org/x.png"/></svg>',
+    "refresh": '<meta http-equiv="Refresh" content="0; url=https://example.org/">',
+    "link that runs": '<a href="java\nscript:alert(1)">a</a>',
+}
+
+
+@pytest.mark.parametrize("kind", FETCHING)
+def test_html_that_a_cell_shows_makes_no_request(books, without_kernels, tmp_path, kind):
+    with pytest.raises(cells.LinkError, match=r"would have to be fetched|of a kind that no page holds"):
+        cells.without_requests(FETCHING[kind])
+    if kind == "picture":
+        code = f"from IPython.display import HTML, display\ndisplay(HTML({FETCHING[kind]!r}))"
+        notebook(books, "01_first", code)
+        notebook(books, "02_second", "1")
+        said = invoke("--out", tmp_path / "out").output
+        assert "01_first: failed, its page cannot be rendered: the img 'https://example.org/x.png'" in said
+        assert "02_second: done" in said
+
+
+def test_html_that_makes_no_request_is_shown_as_it_is():
+    shown = (
+        '<style>a { background: url(data:image/png;base64,AA==) } /* url(x.png) */</style><a href="#x">a</a>'
+        '<a href="https://example.org/">b</a><svg><use href="#c"/><g fill="url(#d)"/></svg> url(x.png)'
+        '<img src="data:image/gif;base64,AA==" alt="1 < 2"><script>if (a < b) fetch</script>'
+    )
+    assert cells.without_requests(shown) == shown
+
+
 def test_an_output_may_hold_anything_that_a_page_is_made_of(books, without_kernels, tmp_path):
     marks = (
         "<!-- end --> <!-- run card --> <!-- contents --> <!-- steps --> </h1> {{ title }} {% block card %}"
@@ -333,7 +376,8 @@ def test_a_finding_leads_to_its_figure_the_code_that_drew_it_and_its_number(book
     code = """from nbutils.evidence import results
 from nbutils.show import figures
 figures.table([{"a": 1}], "First.", name="first")
-results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [results.finding("Gains <b>.", EVIDENCE, "gain/bits")])"""
+found = results.finding("Gains <b>.", EVIDENCE, "gain/bits")
+results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [found])"""
     other = (
         "import numpy as np\nfrom nbutils.show import "
         "figures\nfigures.gallery([figures.picture_cell(np.zeros((1, 2, 2)), '', 'a')], 'A figure of "

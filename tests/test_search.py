@@ -22,8 +22,8 @@ from optuna.trial import TrialState
 from scipy.stats import spearmanr
 
 from nbutils.evidence import importance
-from nbutils.training.journal import Journal
 from nbutils.training.job import usual
+from nbutils.training.journal import Journal
 from nbutils.training.search import Search, divided, next_trial
 
 JOB = usual().vary(

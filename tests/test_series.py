@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import nbformat
 import pytest
 
-from nbutils.reports import parameters
+from nbutils.reports import series
 
 
 class Page(HTMLParser):
@@ -35,7 +35,7 @@ class Page(HTMLParser):
 def test_every_page_stands_alone(smoke):
     pages = sorted(smoke.glob("*.html"))
     ids = {path.name: Page(path.read_text()).ids for path in pages}
-    assert len(pages) == 2 + len(parameters.in_series())
+    assert len(pages) == 2 + len(series.in_series())
     for path in pages:
         text = path.read_text()
         page = Page(text)

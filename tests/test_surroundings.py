@@ -17,8 +17,8 @@ from test_faults import COMMAND
 from test_reports import notebook
 
 from nbutils.evidence import results
-from nbutils.reports import parameters
-from nbutils.reports.run import execution, runner
+from nbutils.reports import parameters, series
+from nbutils.reports.run import execution
 
 ROOT = Path(__file__).parents[1]
 LOOKS = """import sys
@@ -27,8 +27,9 @@ import helper
 import random
 from nbutils.evidence import results
 from nbutils.show import figures
-results.save(reports, "01_first", {"python": sys.executable, "helper": helper.__file__, "random": random.__file__,
-    "face": matplotlib.rcParams["axes.facecolor"], "red": "red" in dir()}, [])"""
+found = {"python": sys.executable, "helper": helper.__file__, "random": random.__file__}
+found |= {"face": matplotlib.rcParams["axes.facecolor"], "red": "red" in dir()}
+results.save(reports, "01_first", found, [])"""
 
 
 def test_other_kernels_modules_and_settings_have_no_part_in_a_run(tmp_path):
@@ -82,8 +83,30 @@ def test_results_bear_the_name_of_the_notebook_that_runs(tmp_path, monkeypatch, 
     assert [path.name for path in tmp_path.iterdir()] == ["16_copy.json"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["papermill", "-k", "python3", "02_copy.ipynb", "executed.ipynb"],
+        ["jupyter", "nbconvert", "--execute", "--to", "notebook", "--output", "executed", "02_copy.ipynb"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_copy_that_a_command_runs_has_results_of_its_own(tmp_path, command):
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "books").mkdir()
+    saves = "from nbutils.evidence import results\nresults.save(reports, '01_first', {}, [])"
+    notebook(tmp_path / "books", "02_copy", saves)
+    program = Path(sys.executable).with_name(command[0])
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    subprocess.run(
+        [program, *command[1:]], cwd=tmp_path / "books", env=environment, check=True, capture_output=True
+    )
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == ["02_copy.json"]
+
+
 def test_scratch_notebooks_and_copies_are_not_in_the_series(tmp_path, monkeypatch):
-    monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(series, "NOTEBOOKS", tmp_path)
     notebook(tmp_path, "01_first", "1")
     for name in ("01_first-Copy1", "01_first copy", "01_first (1)"):
         shutil.copy(tmp_path / "01_first.ipynb", tmp_path / f"{name}.ipynb")
@@ -91,12 +114,12 @@ def test_scratch_notebooks_and_copies_are_not_in_the_series(tmp_path, monkeypatc
         '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
     )
     (tmp_path / "Untitled1.ipynb").touch()
-    assert list(runner.series()) == ["01_first"]
+    assert list(series.chosen()) == ["01_first"]
     with pytest.raises(
         parameters.ParameterError,
         match=r"without nbutils.needs in its metadata, or named as a copy; expected one of 01_first",
     ):
-        runner.series(["Untitled"])
+        series.chosen(["Untitled"])
 
 
 def test_a_tree_inside_another_repository_has_no_commit(tmp_path, monkeypatch):
@@ -137,7 +160,7 @@ def test_data_is_given_to_a_notebook_from_its_own_folder(tmp_path, monkeypatch):
 
 def test_a_notebook_run_from_the_root_of_its_clone_is_refused(tmp_path, monkeypatch):
     (tmp_path / "clone" / "notebooks").mkdir(parents=True)
-    monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path / "clone" / "notebooks")
+    monkeypatch.setattr(series, "NOTEBOOKS", tmp_path / "clone" / "notebooks")
     shell = types.SimpleNamespace(user_ns={"reports": "../reports"})
     monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: shell)
     for folder in (tmp_path, tmp_path / "clone"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from ..files import write_json
@@ -53,9 +54,27 @@ def save(reports, notebook, numbers, findings, ledger=None, files=()):
 
 
 def _running():
-    """The name of the notebook that runs, from the runner or from JupyterLab; None where nobody says."""
-    name = os.environ.get(RUNNING) or Path(os.environ.get("JPY_SESSION_NAME", "")).name
-    return name.removesuffix(".ipynb") or None
+    """The name of the notebook that runs, from the runner, JupyterLab, VS Code, or the command that started
+    this kernel (papermill or nbconvert, with one notebook); None where nobody says."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    said = os.environ.get(RUNNING) or os.environ.get("JPY_SESSION_NAME")
+    if shell and not said:
+        said = shell.user_ns.get("__vsc_ipynb_file__") or _commanded()
+    return Path(said or "").name.removesuffix(".ipynb") or None
+
+
+def _commanded():
+    """The notebook that the command line of the parent process names; None where it names none or, to
+    anybody but papermill, several."""
+    import psutil  # here, as it comes with kernels, and nobody else asks
+
+    try:
+        command = psutil.Process().parent().cmdline()
+    except (psutil.Error, AttributeError):  # it is gone, or somebody else's
+        return None
+    named = [part for part in command if part.endswith(".ipynb")]
+    to_another = any("papermill" in Path(part).name for part in command[:3])
+    return named[0] if len(named) == 1 or (named and to_another) else None
 
 
 def _at(numbers, place):

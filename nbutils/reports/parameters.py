@@ -3,9 +3,7 @@ done."""
 
 import ast
 import difflib
-import json
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -15,74 +13,36 @@ from ..nade.inpainter import KINDS, MERGERS
 from ..nade.losses import LOSSES, WEIGHTINGS
 from ..nade.objective import MASKS
 from ..training.loop import SCHEDULES
+from . import series
 from .values import ParameterError, read_yaml, typed
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-
 # What the parameters mean is the same in every notebook, so what they may be stands here once.
-_LEAST = {
-    "image_size": 8,
-    "hole_size": 1,
-    "num_train": 1,
-    "num_valid": 1,
-    "seed": 0,
-    "steps": 1,
-    "batch_size": 2,
-    "width": 1,
-    "layers": 1,
-    "kernel_size": 1,
-    "reader_size": 2,
-    "reader_kernel": 1,
-    "validate_every": 1,
-    "num_pictures": 1,
-    "num_masks": 2,
-    "gibbs_steps": 1,
-    "caption_dropout": 0,
-    "scored_variables": 1,
-    "start_steps": 1,
-    "readout": 0,
-    "learning_rate": 1e-12,
-    "emd_steps": 1,
-    "num_samples": 2,
-    "num_scored": 2,
-    "num_orders": 2,
-    "schedule_steps": 1,
-    "num_levels": 2,
-    "num_test": 10,
-    "repeat_size": 2,
-    "repeat_steps": 1,
-    "num_seeds": 1,
-    "chrono_learning_rate": 1e-12,
-    "chrono_steps": 1,
-    "chrono_batch_size": 2,
-    "classifier_steps": 1,
-    "lengths": 1,
-    "patch_sizes": 1,
-    "num_searched": 1,
-    "num_merges": 0,
-    "merger_planes": 1,
-    "micro_batches": 1,
-    "checkpoint_every": 1,
-    "depths": 1,
-    "long_steps": 1,
-    "learning_rates": 1e-12,
-    "train_sizes": 2,
-    "timed_size": 8,
-    "timed_width": 1,
-    "num_rounds": 2,
-    "num_repeats": 1,
-    "num_trials": 1,
-    "budget": 1,
-    "max_work": 1,
-    "num_processes": 1,
-    "gru_steps": 1,
-    "gru_batch_size": 1,
-    "gru_learning_rate": 1e-12,
-    "num_exact": 2,
-    "num_compared": 2,
-    "num_particles": 1,
-    "patch_size": 1,
+_NAMES_BY_LEAST = {
+    0: """
+        seed caption_dropout readout num_merges
+    """,
+    1e-12: """
+        learning_rate chrono_learning_rate learning_rates gru_learning_rate
+    """,
+    1: """
+        hole_size num_train num_valid steps width layers kernel_size reader_kernel validate_every
+        num_pictures gibbs_steps scored_variables start_steps emd_steps schedule_steps repeat_steps
+        num_seeds chrono_steps classifier_steps lengths patch_sizes num_searched merger_planes
+        micro_batches checkpoint_every depths long_steps timed_width num_repeats num_trials budget
+        max_work num_processes gru_steps gru_batch_size num_particles patch_size
+    """,
+    2: """
+        batch_size reader_size num_masks num_samples num_scored num_orders num_levels repeat_size
+        chrono_batch_size train_sizes num_rounds num_exact num_compared
+    """,
+    8: """
+        image_size timed_size
+    """,
+    10: """
+        num_test
+    """,
 }
+_LEAST = {name: least for least, names in _NAMES_BY_LEAST.items() for name in names.split()}
 _CHOICES = {
     "kind": KINDS,
     "merger": MERGERS,
@@ -95,44 +55,6 @@ _CHOICES = {
 }
 # Those whose values are paths, and what among the values of each is a name instead.
 PATHS = {"data": sources.SOURCES, "digit_data": digits.SOURCES, "compare_with": ("",)}
-
-
-def in_series():
-    """The notebooks of the series in order, dict from name to path.
-
-    What else lies in their folder is none: a notebook without `nbutils.needs` in its metadata, or a copy by
-    its name (`-Copy1`, ` copy`). A numbered file that cannot be read is one, and fails when it is run.
-    """
-    return {
-        path.stem: path
-        for path in sorted(NOTEBOOKS.glob("*.ipynb"))
-        if re.fullmatch(r"\w+", path.stem) and _joins(path)
-    }
-
-
-def _joins(path):
-    try:
-        metadata = json.loads(path.read_bytes())["metadata"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return path.stem[0].isdigit()
-    return (
-        isinstance(metadata, dict)
-        and isinstance(metadata.get("nbutils"), dict)
-        and "needs" in metadata["nbutils"]
-    )
-
-
-def source(path):
-    """The notebook in a file; None where the file holds none, which fails when it is run and is no reason not
-    to run the others."""
-    import nbformat  # here, because kernels check parameters and read no notebooks
-
-    try:
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError):
-        return None
-    return notebook
 
 
 def declared(path):
@@ -172,12 +94,12 @@ def read_profile(name):
     Raises:
         ParameterError: no such profile, or not a mapping of mappings.
     """
-    path = NOTEBOOKS / "profiles" / f"{name}.yaml"
+    path = series.NOTEBOOKS / "profiles" / f"{name}.yaml"
     path = (
         path if os.path.isfile(path) else Path(name)
     )  # os.path takes any text for a path, also one that cannot be one
     if not os.path.isfile(path):
-        known = ", ".join(sorted(p.stem for p in (NOTEBOOKS / "profiles").glob("*.yaml")))
+        known = ", ".join(sorted(p.stem for p in (series.NOTEBOOKS / "profiles").glob("*.yaml")))
         raise ParameterError(f"profile: {name!r}; expected one of {known}, or the path of a YAML file")
     profile = {notebook: values or {} for notebook, values in read_mapping(path).items()}
     if not all(isinstance(values, dict) for values in profile.values()):
@@ -257,8 +179,8 @@ def resolve(notebooks, profile, settings):
     Raises:
         ParameterError: an unknown notebook or name, a wrong type, an impossible value.
     """
-    defaults = {name: declared(path) for name, path in notebooks.items() if source(path)}
-    every = set(in_series()) | set(notebooks)
+    defaults = {name: declared(path) for name, path in notebooks.items() if series.source(path)}
+    every = set(series.in_series()) | set(notebooks)
     for notebook in profile:
         if notebook not in every:
             raise ParameterError(f"profile: there is no notebook {notebook!r}{_nearest(notebook, every)}")
@@ -318,25 +240,36 @@ def check(names):
     parameters = {name: names[name] for name in (*_LEAST, *_CHOICES, *PATHS) if name in names}
     for name, value in parameters.items():
         for entry in value if isinstance(value, list | tuple) else (value,):
-            if name in _LEAST and not entry >= _LEAST[name]:
-                raise ParameterError(f"{name}: {entry}; expected at least {_LEAST[name]}")
-            if name in _CHOICES and entry not in _CHOICES[name]:
-                raise ParameterError(f"{name}: {entry!r}; expected one of {', '.join(_CHOICES[name])}")
-    if parameters.get("caption_dropout", 0) > 1:
-        raise ParameterError(
-            f"caption_dropout: {parameters['caption_dropout']}; expected a share between 0 and 1"
-        )
+            _check_entry(name, entry)
+    _check_together(parameters)
+    _check_places(parameters)
+
+
+def _check_entry(name, entry):
+    """Check a value, or an entry of a list, by itself."""
+    if name in _LEAST and not entry >= _LEAST[name]:
+        raise ParameterError(f"{name}: {entry}; expected at least {_LEAST[name]}")
+    if name in _CHOICES and entry not in _CHOICES[name]:
+        raise ParameterError(f"{name}: {entry!r}; expected one of {', '.join(_CHOICES[name])}")
+    if name == "caption_dropout" and entry > 1:
+        raise ParameterError(f"{name}: {entry}; expected a share between 0 and 1")
+
+
+def _check_together(parameters):
     size, hole = parameters.get("image_size"), parameters.get("hole_size")
     if size and hole and hole > size:
         raise ParameterError(
             f"hole_size: a hole of {hole} x {hole} does not fit into pictures of {size} x {size}"
         )
-    for name in PATHS:
-        if not parameters.get(name, "-") and "" not in PATHS[name]:
-            raise ParameterError(
-                f"{name}: is empty; expected {', '.join(PATHS[name])}, or the path of a folder"
-            )
-    if (folder := parameters.get("compare_with")) and not list(Path(folder).glob("*.json")):
+
+
+def _check_places(parameters):
+    """Check that what paths and names of data lead to is there."""
+    for name, others in PATHS.items():
+        if parameters.get(name) == "" and "" not in others:
+            raise ParameterError(f"{name}: is empty; expected {', '.join(others)}, or the path of a folder")
+    folder = parameters.get("compare_with")
+    if folder and not list(Path(folder).glob("*.json")):
         raise ParameterError(
             f"compare_with: {folder!r}; expected the folder of another run, with its results"
         )
@@ -350,7 +283,11 @@ def _know_where():
     """Refuse a notebook that is run from the root of its clone or above, where what is beside its folder is
     outside."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if shell and shell.user_ns.get("reports") == "../reports" and NOTEBOOKS.parent.is_relative_to(Path.cwd()):
+    if (
+        shell
+        and shell.user_ns.get("reports") == "../reports"
+        and series.NOTEBOOKS.parent.is_relative_to(Path.cwd())
+    ):
         where = (
             "is meant from the folder of the notebooks: run there, as by papermill's --cwd, or set reports"
         )

@@ -8,10 +8,10 @@ from pathlib import Path
 from ..evidence import results
 from ..files import written_whole
 from ..show import figures
-from . import parameters
+from . import series
 
 SMALL = "quick"  # folder of the small models, in that of the published run
-_MANIFEST = "published.json"
+MANIFEST = "published.json"
 
 
 def folder():
@@ -20,13 +20,13 @@ def folder():
     Raises:
         FileNotFoundError: nothing is published there, or this is no clone; the message says what to do.
     """
-    repository = parameters.NOTEBOOKS.parent
-    if not parameters.NOTEBOOKS.is_dir():
+    repository = series.NOTEBOOKS.parent
+    if not series.NOTEBOOKS.is_dir():
         raise FileNotFoundError(
             "nbutils is installed without its repository, where the published models are; clone it and "
             "run there, or train with checkpoint = 'trained'"
         )
-    if not (repository / "docs" / _MANIFEST).is_file():
+    if not (repository / "docs" / MANIFEST).is_file():
         raise FileNotFoundError(
             f"{repository / 'docs'}: nothing is published there yet; `nbutils publish` does it with a "
             "finished run, or train with checkpoint = 'trained'"
@@ -102,12 +102,12 @@ def quote(reports, notebook, **sizes):
         sizes: parameters of the notebook, and what they are in this run; one that is larger in the published
             run is enough.
     """
-    place = parameters.NOTEBOOKS.parent / "docs"
+    place = series.NOTEBOOKS.parent / "docs"
     if not (place / f"{notebook}.json").is_file():
         return
     facts = json.loads((place / f"{notebook}.ipynb").read_text(encoding="utf-8"))["metadata"]["nbutils"]
     if any(facts["parameters"].get(name, value) > value for name, value in sizes.items()):
-        profile = json.loads((place / _MANIFEST).read_text(encoding="utf-8"))["profile"]
+        profile = json.loads((place / MANIFEST).read_text(encoding="utf-8"))["profile"]
         found = results.load(place, notebook)["findings"]
         said = "\n".join(
             f"> - {figures.plain(entry['text'])} ({link(reports, notebook, entry['evidence'])})"
@@ -126,7 +126,7 @@ def quote_verdicts(reports, entries):
         reports: folder of this run's reports.
         entries: of this run, from `ledger.collect`.
     """
-    place = parameters.NOTEBOOKS.parent / "docs" / "claims.json"
+    place = series.NOTEBOOKS.parent / "docs" / "claims.json"
     before = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else []
     open_here = {entry["id"] for entry in entries if entry["verdict"] == "undecided"}
     decided = [entry for entry in before if entry["id"] in open_here and entry["verdict"] != "undecided"]
@@ -141,7 +141,7 @@ def quote_verdicts(reports, entries):
 def link(reports, notebook, evidence):
     """A Markdown link from a page in `reports` to a figure or table of a published report; where no link can
     lead there, its name."""
-    docs, text = parameters.NOTEBOOKS.parent / "docs", f"published report {notebook.split('_')[0]}"
+    docs, text = series.NOTEBOOKS.parent / "docs", f"published report {notebook.split('_')[0]}"
     beside = Path(reports).resolve().parent == docs.parent.resolve()
     return f"[{text}](../docs/{notebook}.html#{evidence})" if beside else text
 
@@ -150,14 +150,12 @@ def digests():
     """What tells these publications from others: the digests of all of their files, for what depends on
     them."""
     return [
-        (place / _MANIFEST).read_text(encoding="utf-8")
-        for place in _folders()
-        if (place / _MANIFEST).is_file()
+        (place / MANIFEST).read_text(encoding="utf-8") for place in _folders() if (place / MANIFEST).is_file()
     ]
 
 
 def _folders():
-    docs = parameters.NOTEBOOKS.parent / "docs"
+    docs = series.NOTEBOOKS.parent / "docs"
     return [docs, docs / SMALL]
 
 

@@ -351,7 +351,7 @@ def _distribution(name, given):
         return CategoricalDistribution(given)
     (least, drawn), whole = NUMBERS[name], name != "learning_rate"
     step = 2 if drawn == "by two" else 1
-    numbers = len(given) == 2 and all(type(end) is int or type(end) is float and not whole for end in given)
+    numbers = len(given) == 2 and all(type(end) is int or (type(end) is float and not whole) for end in given)
     if (
         not numbers
         or not least <= given[0] <= given[1] < math.inf

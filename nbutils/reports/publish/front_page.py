@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import re
 from html import unescape
 
@@ -9,18 +10,12 @@ import numpy as np
 from PIL import Image
 
 from ...show import animation, figures
+from .. import series
 from ..render import rendering
 
 BEGIN, END = "<!-- published -->", "<!-- /published -->"
 ANIMATION = "animation.gif"
-_ANIMATED = ("04_training", "05_sampling_orderings")  # whose key figures fill holes in
-_TELLING = (
-    "06_temperature_and_annealing",
-    "04_training",
-    "15_claims",
-    "12_exact_inpainting",
-    "05_sampling_orderings",
-)
+TABLE, TABLE_END = "<!-- notebooks -->", "<!-- end -->"
 _FINDINGS = 3
 _PICTURES = 4  # side by side
 _WIDTH = 160  # of each, pixels at most, where it is enlarged
@@ -35,15 +30,14 @@ def moving_pictures(notebooks):
     """The animations of the key figure of the first notebook that has some, side by side.
 
     Args:
-        notebooks: dict from name to executed notebook; those that fill holes in come first whatever their
-            order.
+        notebooks: dict from name to executed notebook, the most telling first.
     Returns:
         name of the notebook, bytes of a GIF, and what it shows; None where no key figure moves.
     """
-    for name in dict.fromkeys([*_ANIMATED, *notebooks]):
+    for name, notebook in notebooks.items():
         moving = re.findall(
             r'<img class="moving"[^>]*? src="data:image/gif;base64,([^"]*)" alt="([^"]*)"',
-            rendering.key_figure(notebooks[name]) if name in notebooks else "",
+            rendering.key_figure(notebook),
         )
         if moving:
             cells = [_frames(base64.b64decode(content)) for content, _ in moving[:_PICTURES]]
@@ -85,15 +79,30 @@ def _side_by_side(cells):
     return pictures
 
 
-def headlines(findings):
-    """The first findings of the most telling notebooks: list of (name of the notebook, finding).
+def most_telling_first(notebooks):
+    """The names of notebooks of the series by the rank `telling` in their metadata; those without come
+    after, in their order.
 
     Args:
-        findings: dict from name to a list of what `results.finding` gives.
+        notebooks: dict from name to path.
     """
-    return [
-        (name, findings[name][0]) for name in dict.fromkeys([*_TELLING, *findings]) if findings.get(name)
-    ][:_FINDINGS]
+    ranks = {name: series.said(path, "telling", math.inf) for name, path in notebooks.items()}
+    return sorted(ranks, key=ranks.get)
+
+
+def table(notebooks):
+    """The README's table of the notebooks, a line each with `about` of their metadata.
+
+    Args:
+        notebooks: dict from name to path.
+    """
+    rows = [f"| `{name}` | {series.said(path, 'about', '')} |" for name, path in notebooks.items()]
+    return "\n".join(["| notebook | what it is about |", "| --- | --- |", *rows])
+
+
+def _headlines(findings):
+    """The first findings of the first notebooks that have any: list of (name of the notebook, finding)."""
+    return [(name, found[0]) for name, found in findings.items() if found][:_FINDINGS]
 
 
 def block(folder, titles, findings, moving, profile, commit):
@@ -102,7 +111,7 @@ def block(folder, titles, findings, moving, profile, commit):
     Args:
         folder: of the published reports, as a link from the README says it.
         titles: dict from name of a notebook to its title.
-        findings: see `headlines`.
+        findings: dict from name to a list of what `results.finding` gives, the most telling notebook first.
         moving: from `moving_pictures`.
         profile, commit: of the run.
     """
@@ -115,7 +124,7 @@ def block(folder, titles, findings, moving, profile, commit):
         ]
     parts.append(
         f"Published in [`{folder}`]({folder}): the run of commit `{commit}` at profile `{profile}`."
-        + " It found:" * bool(headlines(findings))
+        + " It found:" * bool(_headlines(findings))
     )
     parts += [
         "\n".join(
@@ -123,7 +132,7 @@ def block(folder, titles, findings, moving, profile, commit):
                 f"- {figures.plain(found['text'])} ([report "
                 f"{_number(name)}]({folder}/{name}.html#{found['evidence']}))"
             )
-            for name, found in headlines(findings)
+            for name, found in _headlines(findings)
         )
     ]
     pages = ", ".join(
@@ -136,20 +145,21 @@ def block(folder, titles, findings, moving, profile, commit):
     return "\n\n".join(part for part in parts if part)
 
 
-def with_block(readme, text):
-    """A README whose text between the markers, which have lines of their own, is another; as it is where it
-    has no markers.
+def with_block(readme, text, begin=BEGIN, end=END):
+    """A README whose text between two markers, which have lines of their own, is another; as it is where it
+    does not have the first.
 
     Raises:
-        FrontPageError: the markers are not one of each, in their order.
+        FrontPageError: the first is there twice, or no other comes after it.
     """
     lines = readme.split("\n")
-    markers = [number for number, line in enumerate(lines) if line in (BEGIN, END)]
-    if not markers:
+    if begin not in lines:
         return readme
-    if [lines[number] for number in markers] != [BEGIN, END]:
-        raise FrontPageError(f"has not just one line {BEGIN} and after it one line {END}; correct them")
-    return "\n".join([*lines[: markers[0] + 1], text, *lines[markers[1] :]])
+    first = lines.index(begin)
+    last = lines.index(end, first) if end in lines[first:] else None
+    if last is None or lines.count(begin) > 1 or begin in lines[first + 1 : last]:
+        raise FrontPageError(f"has not just one line {begin} and after it one line {end}; correct them")
+    return "\n".join([*lines[: first + 1], text, *lines[last:]])
 
 
 def _number(name):

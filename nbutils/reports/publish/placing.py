@@ -8,9 +8,8 @@ import json
 from pathlib import PurePosixPath
 
 from ...files import written_whole
+from ..publications import MANIFEST
 from ..run.records import content_digest
-
-MANIFEST = "published.json"
 
 
 class PlaceError(ValueError):

@@ -14,7 +14,7 @@ import torch
 
 from ...files import write_text
 from ...training import checkpoints
-from .. import parameters
+from .. import parameters, series
 from ..render import rendering
 from ..run import records, workers
 from ..run.execution import is_commit
@@ -49,40 +49,39 @@ def publish(reports, to, report=print):
         notebooks = {name: nbformat.read(reports / f"{name}.ipynb", as_version=4) for name in outcomes}
         manifest = _manifest(notebooks)
         files = _files(reports, notebooks, outcomes)
-    findings = {
-        name: json.loads(files[f"{name}.json"]).get("findings", [])
-        for name in notebooks
-        if f"{name}.json" in files
-    }
+    order = front_page.most_telling_first({name: series.in_series()[name] for name in notebooks})
+    moving = front_page.moving_pictures({name: notebooks[name] for name in order})
+    if moving:
+        files[front_page.ANIMATION] = moving[1]
     titles = {name: rendering.title_and_abstract(notebook)[0] for name, notebook in notebooks.items()}
-    moving = front_page.moving_pictures(notebooks)
-    files |= {front_page.ANIMATION: moving[1]} if moving else {}
+    findings = {name: _findings(files, name) for name in order}
+    shown = front_page.block(to.name, titles, findings, moving, manifest["profile"], manifest["commit"])
     readme = to.parent / "README.md"
     before = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     try:
-        after = front_page.with_block(
-            before,
-            front_page.block(to.name, titles, findings, moving, manifest["profile"], manifest["commit"]),
-        )
+        after = front_page.with_block(before, shown)
+        table = front_page.table(series.in_series())
+        after = front_page.with_block(after, table, front_page.TABLE, front_page.TABLE_END)
     except front_page.FrontPageError as error:
         raise PublishError(f"{readme}: {error}") from None
     _refuse_large(to, files)
     changed = placing.place(to, files, manifest)
     if after != before:
         write_text(readme, after)
-    told = (
-        f"{len(outcomes)} reports, {len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB "
-        f"(checkpoints {_size(files, '.safetensors') / 1e6:.1f} MB)"
-    )
-    report(f"{to}: {told}, " + (f"{changed} changed" if changed else "nothing changed"))
-    report(
-        f"{readme}: "
-        + (
-            "the published findings stand there"
-            if front_page.BEGIN in after
-            else f"left as it is, as it has no {front_page.BEGIN}"
-        )
-    )
+    megabytes = sum(map(len, files.values())) / 1e6
+    of_models = _size(files, ".safetensors") / 1e6
+    told = f"{len(outcomes)} reports, {len(files)} files, {megabytes:.1f} MB (checkpoints {of_models:.1f} MB)"
+    report(f"{to}: {told}, {f'{changed} changed' if changed else 'nothing changed'}")
+    if front_page.BEGIN in after:
+        report(f"{readme}: the published findings stand there")
+    else:
+        report(f"{readme}: left as it is, as it has no {front_page.BEGIN}")
+
+
+def _findings(files, name):
+    """The findings among the published results of a notebook; none where it has no results."""
+    sidecar = files.get(f"{name}.json")
+    return json.loads(sidecar).get("findings", []) if sidecar else []
 
 
 def publish_models(reports, notebook, to, report=print):
@@ -99,6 +98,7 @@ def publish_models(reports, notebook, to, report=print):
     reports, to = Path(reports).resolve(), Path(to).resolve()
     with records.alone_in(reports, report):
         _done(reports, notebook)
+        _refuse_old(reports, [notebook])
         executed = nbformat.read(reports / f"{notebook}.ipynb", as_version=4)
         manifest = _manifest({notebook: executed})
         sidecar = (reports / f"{notebook}.json").read_bytes()
@@ -118,12 +118,24 @@ def publish_models(reports, notebook, to, report=print):
 def _finished(reports):
     """What became of the notebooks of the series, dict from name to dict; all of them are done and as they
     were written."""
-    names = list(parameters.in_series())
+    names = list(series.in_series())
     if not any((reports / f".{name}.run.json").is_file() for name in names):
         raise PublishError(
             f"{reports}: is not the folder of a run; give the folder that `nbutils run` wrote to"
         )
-    return {name: vars(_done(reports, name)) for name in names}
+    outcomes = {name: vars(_done(reports, name)) for name in names}
+    _refuse_old(reports, names)
+    return outcomes
+
+
+def _refuse_old(reports, names):
+    """Refuse results that were made from others which have been made anew since."""
+    old = records.out_of_date(reports, list(series.in_series()))
+    told = [f"{name} is {old[name]}" for name in names if name in old]
+    if told:
+        raise PublishError(
+            f"{reports}: {'; '.join(told)}; run the series again, what is done is not repeated"
+        )
 
 
 def _done(reports, name):
@@ -171,7 +183,7 @@ def _profile(notebooks):
     """The profile that is nearest to the parameters of a run, and for each notebook those that differ from
     it."""
     candidates = []
-    for path in sorted((parameters.NOTEBOOKS / "profiles").glob("*.yaml")):
+    for path in sorted((series.NOTEBOOKS / "profiles").glob("*.yaml")):
         profile, differing = parameters.read_profile(path.stem), {}
         for name, notebook in notebooks.items():
             defaults = parameters.literals(notebook, name)
@@ -199,12 +211,31 @@ def _files(reports, notebooks, outcomes):
     pages = _pages(reports, outcomes)
     kept = [f"{name}{suffix}" for name in notebooks for suffix in (".ipynb", ".json")] + [_CLAIMS]
     texts = {name: (reports / name).read_bytes() for name in kept if (reports / name).is_file()}
-    words = "\n".join(
-        cell.source
-        for notebook in notebooks.values()
-        for cell in notebook.cells
-        if "injected-parameters" not in cell.metadata.get("tags", ())
-    )
+    _refuse_leaks(reports, texts, notebooks)
+    named = {}
+    for name in notebooks:
+        if f"{name}.json" in texts:
+            named |= workers.named_checkpoints(reports, texts[f"{name}.json"])
+    if odd := [place for place in named if not placing.is_plain(place)]:
+        raise PublishError(
+            f"{reports}: results name the checkpoint {odd[0]!r}; expected a path from that folder, as "
+            "os.path.relpath gives"
+        )
+    files = {place: _inference_weights(path) for place, path in sorted(named.items())}
+    for path in sorted(reports.glob("*.npy")):
+        if any(path.name in page for page in pages.values()):
+            files[path.name] = path.read_bytes()
+    for name, notebook in notebooks.items():
+        light = nbformat.writes(lighter.without_motion(notebook, f"{name}.html"))
+        texts[f"{name}.ipynb"] = (lighter.pictures(light) + "\n").encode()
+    return files | texts | {name: lighter.pictures(page).encode() for name, page in pages.items()}
+
+
+def _refuse_leaks(reports, texts, notebooks):
+    """Refuse files that tell of the machine; a word that stands in a notebook's source is none of its."""
+    cells = [cell for notebook in notebooks.values() for cell in notebook.cells]
+    own = [cell for cell in cells if "injected-parameters" not in cell.metadata.get("tags", ())]
+    words = "\n".join(cell.source for cell in own)
     for name, content in texts.items():
         try:
             found = leaks.of_machine(content, words)
@@ -213,44 +244,13 @@ def _files(reports, notebooks, outcomes):
                 f"{reports / name}: is not JSON ({error}); run the notebook that writes it again"
             ) from None
         if found:
-            advice = (
-                "give data by name and NBUTILS_DATA, and folders within the repository"
-                if name.endswith(".ipynb")
-                else "save what others can use"
-            )
+            advice = "save what others can use"
+            if name.endswith(".ipynb"):
+                advice = "give data by name and NBUTILS_DATA, and folders within the repository"
             raise PublishError(
                 f"{name}: holds {found!r}, a place or a name of one machine; {advice}, and run the "
                 "notebook again"
             )
-    arrays = [
-        path for path in sorted(reports.glob("*.npy")) if any(path.name in page for page in pages.values())
-    ]
-    named = {
-        place: path
-        for name in notebooks
-        if f"{name}.json" in texts
-        for place, path in workers.named_checkpoints(reports, texts[f"{name}.json"]).items()
-    }
-    if odd := [place for place in named if not placing.is_plain(place)]:
-        raise PublishError(
-            f"{reports}: results name the checkpoint {odd[0]!r}; expected a path from that folder, as "
-            "os.path.relpath gives"
-        )
-    files = {place: _inference_weights(path) for place, path in sorted(named.items())}
-    light = {
-        f"{name}.ipynb": lighter.without_motion(notebook, f"{name}.html")
-        for name, notebook in notebooks.items()
-    }
-    texts |= {
-        name: (lighter.pictures(nbformat.writes(notebook)) + "\n").encode()
-        for name, notebook in light.items()
-    }
-    return (
-        files
-        | {path.name: path.read_bytes() for path in arrays}
-        | texts
-        | {name: lighter.pictures(page).encode() for name, page in pages.items()}
-    )
 
 
 def _pages(reports, outcomes):

@@ -3,6 +3,7 @@ made to fetch or run."""
 
 import re
 from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
 
 import jinja2
@@ -13,6 +14,21 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 TEMPLATES = Path(__file__).parent / "template"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+# Attributes for which a browser fetches what they name; `href` where it is not that of a link.
+_FETCHED = (
+    "src",
+    "srcset",
+    "href",
+    "xlink:href",
+    "poster",
+    "data",
+    "background",
+    "action",
+    "formaction",
+    "ping",
+)
+# Addresses in CSS: in url(), quoted or not, or after @import.
+_IN_STYLES = re.compile(r"""(?:url\(\s*|@import\s+)["']?((?!url\()[^"')\s]*)""", re.IGNORECASE)
 
 
 class FormulaError(ValueError):
@@ -67,20 +83,12 @@ class Renderer(IPythonRenderer):
         return f'<h{level} id="{name}">{text}{link}</h{level}>\n'
 
     def link(self, text, url, title=None):
-        scheme = _SCHEME.match(re.sub(r"[\x00-\x20\x7f]", "", unescape(url)))  # as a browser reads it
-        if scheme and scheme[1].lower() not in ("http", "https", "mailto"):
-            raise LinkError(
-                f"the link {url[:200]!r} is of a kind that no page holds; expected http, https, "
-                "mailto, or a place in these reports"
-            )
+        _check_link(url)
         return super().link(text, url, title)
 
     def image(self, text, url, title=None):
         if not re.match(r"data:image/(png|jpeg|gif|webp);base64,|attachment:", url):
-            raise LinkError(
-                f"the picture {url[:200]!r} would have to be fetched, which no page does; show it from "
-                "code, or as a data:image"
-            )
+            raise _fetched("picture", url)
         return super().image(text, url, title)
 
     def block_math(self, body):
@@ -94,6 +102,79 @@ class Renderer(IPythonRenderer):
 
     def latex_environment(self, name, body):
         return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
+
+
+def _check_link(url):
+    """Refuse a link that runs something where it is followed."""
+    scheme = _SCHEME.match(re.sub(r"[\x00-\x20\x7f]", "", unescape(url)))  # as a browser reads it
+    if scheme and scheme[1].lower() not in ("http", "https", "mailto"):
+        raise LinkError(
+            f"the link {url[:200]!r} is of a kind that no page holds; expected http, https, mailto, or a "
+            "place in these reports"
+        )
+
+
+def _fetched(what, url):
+    return LinkError(
+        f"the {what} {url[:200]!r} would have to be fetched, which no page does; show it from code, or as "
+        "a data:image"
+    )
+
+
+class _Addresses(HTMLParser):
+    """Refuses HTML that makes a browser fetch something, or that links to what runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.in_style = False
+
+    def handle_starttag(self, tag, attributes):
+        self.in_style = tag == "style"
+        given = dict(attributes)
+        if tag == "meta" and (given.get("http-equiv") or "").lower() == "refresh":
+            raise _fetched(tag, given.get("content") or "")
+        for name, value in attributes:
+            self._check(tag, name, (value or "").strip())
+
+    def handle_endtag(self, tag):
+        self.in_style = self.in_style and tag != "style"
+
+    def handle_data(self, data):
+        if self.in_style:
+            _check_style(data)
+
+    def _check(self, tag, name, value):
+        if name == "style":
+            _check_style(value)
+        elif name == "srcdoc":
+            without_requests(value)
+        elif name in ("href", "xlink:href") and tag in ("a", "area"):
+            _check_link(value)
+        elif name in _FETCHED and not _is_inside(value):
+            raise _fetched(tag, value)
+
+
+def _check_style(text):
+    for address in _IN_STYLES.findall(re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)):
+        if not _is_inside(address):
+            raise _fetched("style", address)
+
+
+def _is_inside(address):
+    """Whether an address is in the page itself."""
+    return not address or address.lower().startswith(("data:", "#"))
+
+
+def without_requests(html):
+    """HTML that a cell has shown, as it is.
+
+    Raises:
+        LinkError: a browser would fetch something for it, or it links to what runs.
+    """
+    parser = _Addresses()
+    parser.feed(html)
+    parser.close()
+    return html
 
 
 class ReportExporter(HTMLExporter):
@@ -112,6 +193,7 @@ class ReportExporter(HTMLExporter):
         yield from super().default_filters()
         yield "markdown2html", self.markdown2html
         yield "last_lines", last_lines
+        yield "without_requests", without_requests
 
 
 def last_lines(text):

@@ -14,7 +14,7 @@ from nbconvert.filters.markdown_mistune import MarkdownWithMath
 from nbformat.v4 import new_markdown_cell
 
 from ...files import write_text
-from .. import parameters
+from .. import series
 from .cells import TEMPLATES, LinkError, Renderer, ReportExporter
 
 _SEAL = "\n<!-- digest "  # before a digest that tells a page cut short or altered from a whole one
@@ -26,9 +26,9 @@ def title_and_abstract(notebook):
     return title.lstrip("# ").strip(), rest.strip().split("\n\n")[0]
 
 
-def render(path, before=None, after=None, findings=()):
+def render(path, before=None, after=None, findings=(), old=""):
     """The page of an executed notebook; `before` and `after` are (file name, title) of its neighbours, or
-    None; `findings` stand at its top.
+    None; `findings` stand at its top, and above them why it is out of date, if it is `old`.
 
     Figures and tables are numbered, and links to `#figure-NAME` and `#table-NAME` get the number of what has
     that name.
@@ -38,7 +38,7 @@ def render(path, before=None, after=None, findings=()):
             end.
     """
     shown = _parts(Path(path).stem, Path(path).read_text(encoding="utf-8"), json.dumps(findings))
-    return template("notebook_page").render(shown | {"before": before, "after": after})
+    return template("notebook_page").render(shown | {"before": before, "after": after, "old": old})
 
 
 @functools.lru_cache(maxsize=20)  # a page is written when its notebook has ended, and when all have
@@ -137,7 +137,8 @@ def series_pages(out, names, outcomes):
     Args:
         out: folder with the executed notebooks and their results.
         names: notebooks in order.
-        outcomes: dict from name to a dict with status, seconds, cached, error.
+        outcomes: dict from name to a dict with status, seconds, cached, error, and, of what is out of date,
+            `old`, which says why.
     Returns:
         pages: dict from file name to text, which ends with its own digest.
         failures: dict from the name of a notebook whose page cannot be rendered to the reason; its page says
@@ -192,9 +193,9 @@ def _cards(out, outcomes):
     """What the index shows of each notebook, dict by name; of what has not `ended`, its source."""
     cards = {}
     for name, outcome in outcomes.items():
-        executed, source = out / f"{name}.ipynb", parameters.NOTEBOOKS / f"{name}.ipynb"
+        executed, source = out / f"{name}.ipynb", series.NOTEBOOKS / f"{name}.ipynb"
         ended = outcome["status"] in ("done", "failed") and executed.is_file()
-        notebook = nbformat.read(executed, as_version=4) if ended else parameters.source(source)
+        notebook = nbformat.read(executed, as_version=4) if ended else series.source(source)
         title, abstract = title_and_abstract(notebook) if notebook and notebook.cells else (name, "")
         cards[name] = {
             "name": name,
@@ -204,6 +205,7 @@ def _cards(out, outcomes):
             "findings": _findings(out, name) if outcome["status"] == "done" else [],  # not an earlier run's
             "picture": key_picture(notebook) if ended else None,
             "facts": notebook.metadata.get("nbutils", {}) if ended else {},
+            "old": outcome.get("old", ""),
         }
     return cards
 
@@ -223,7 +225,7 @@ def _between_neighbours(out, name, there, cards):
     place = there.index(name)
     before, after = neighbours[place], neighbours[place + 2]
     try:
-        return render(out / f"{name}.ipynb", before, after, cards[name]["findings"]), ""
+        return render(out / f"{name}.ipynb", before, after, cards[name]["findings"], cards[name]["old"]), ""
     except OSError:
         raise
     except Exception as error:  # a notebook can hold anything; the pages of the others are made

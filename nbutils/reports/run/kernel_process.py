@@ -1,12 +1,11 @@
-"""The process that runs one notebook: papermill with a kernel that does not outlive it, and outputs cut to
-what a page can hold.
+"""The process that runs one notebook: papermill with a kernel that does not outlive it, and a cap on what a
+cell prints.
 
 `execution.execute` starts it as `python -m nbutils.reports.run.kernel_process FOLDER`. It reads
 `request.json` there and writes: the process group of the kernel to `kernel`; before every cell how many are
 executed and of how many to `cells.json`; `executed.ipynb` after every cell; and at its end `result.json`,
-whose `error` is one line or empty. It holds on to its standard input as to a leash: when the other end is
-closed, by intent or because its owner was killed, it kills the kernel with all that the kernel has started,
-and ends.
+whose `error` is one line or empty. When the other end of its standard input is closed, by intent or because
+its owner was killed, it ends, and what the kernel has started with it.
 """
 
 import contextlib
@@ -27,8 +26,8 @@ from papermill.engines import Engine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.iorw import LocalHandler, papermill_io
 
-from ...files import write_json
-from .outputs import CellOutputs
+from ...files import write_json, write_text
+from .outputs import Printed
 
 KERNEL = "python3"
 # Modules beside a notebook can be imported, and hide no others.
@@ -51,33 +50,30 @@ class _NoEnd(Exception):
     """A notebook that came to no end of its own; the message is the reason that is shown."""
 
 
-class _Leash:
-    """Ends this process, its kernel and the kernel's own processes when nobody holds the other end of
-    standard input."""
+def _end_with_owner(folder):
+    """End this process, and what the kernel has started, when nobody holds the other end of standard input. A
+    kernel that is only starting looks after its parent itself."""
+    kernel = folder / "kernel"
 
-    def __init__(self, folder):
-        self.folder, self.client, self.starting = folder, None, threading.Lock()
-        threading.Thread(target=self._hold, daemon=True).start()
-
-    def _hold(self):
+    def hold():
         os.read(sys.stdin.fileno(), 1)  # returns when there is nobody left who could write
-        with self.starting:
-            manager = self.client and self.client.km
-            if manager and manager.has_kernel:
-                with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
-                    os.killpg(manager.provisioner.pgid, signal.SIGKILL)
-            shutil.rmtree(self.folder, ignore_errors=True)  # whose owner may be gone
-            os._exit(1)
+        with contextlib.suppress(
+            FileNotFoundError, ProcessLookupError
+        ):  # it has not begun, or ended just now
+            os.killpg(int(kernel.read_text(encoding="utf-8")), signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)  # whose owner may be gone
+        os._exit(1)
+
+    threading.Thread(target=hold, daemon=True).start()
 
 
 class _Client(PapermillNotebookClient):
     """Papermill's client, which keeps outputs within bounds and says in which cell the kernel died or the
     time was over."""
 
-    def __init__(self, nb_man, leash, **options):
+    def __init__(self, nb_man, folder, **options):
         super().__init__(nb_man, iopub_timeout=_A_DAY, **options)
-        self.leash, self.cell_outputs, self.began = leash, defaultdict(CellOutputs), False
-        leash.client = self
+        self.folder, self.printed, self.began = folder, defaultdict(Printed), False
 
     def create_kernel_manager(self):
         """Of a kernel of this very interpreter, whatever else is called python3 on JUPYTER_PATH."""
@@ -86,9 +82,8 @@ class _Client(PapermillNotebookClient):
         return manager
 
     def start_new_kernel(self, **options):
-        with self.leash.starting:
-            super().start_new_kernel(**options)
-            (self.leash.folder / "kernel").write_text(str(self.km.provisioner.pgid), encoding="utf-8")
+        super().start_new_kernel(**options)
+        write_text(self.folder / "kernel", str(self.km.provisioner.pgid))
 
     def execute_cell(self, cell, index):
         self.began = True
@@ -108,7 +103,7 @@ class _Client(PapermillNotebookClient):
 
     def _count(self, index):
         places = [place for place, cell in enumerate(self.nb.cells) if cell.cell_type == "code"]
-        write_json(self.leash.folder / "cells.json", [places.index(index), len(places)])
+        write_json(self.folder / "cells.json", [places.index(index), len(places)])
 
     def _how_it_ended(self):
         code = self.km.provisioner.process.returncode
@@ -119,12 +114,9 @@ class _Client(PapermillNotebookClient):
         )
 
     def output(self, outs, msg, display_id, cell_index):
-        had = len(outs)
-        made = super().output(
-            outs, msg, display_id if had < CellOutputs.STEADY else None, cell_index
-        )  # later ones may move
+        made = super().output(outs, msg, display_id, cell_index)
         if made is not None:
-            self.cell_outputs[cell_index].take_in(outs)
+            self.printed[cell_index].take_in(outs)
         return made
 
 
@@ -133,10 +125,10 @@ class _Engine(Engine):
     program may have taken its port."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, *, leash, timeout, **_):
+    def execute_managed_notebook(cls, nb_man, kernel_name, *, folder, timeout, **_):
         for last in (False, True):
             client = _Client(
-                nb_man, leash, kernel_name=kernel_name, startup_timeout=_START_TIMEOUT, timeout=timeout
+                nb_man, folder, kernel_name=kernel_name, startup_timeout=_START_TIMEOUT, timeout=timeout
             )
             try:
                 return client.execute()
@@ -144,7 +136,7 @@ class _Engine(Engine):
                 if client.began:
                     raise
                 if last:
-                    said = (leash.folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
+                    said = (folder / "log").read_text(encoding="utf-8", errors="replace").split("\n")
                     raise _NoEnd(
                         f"the kernel did not start twice ({error}); the last it said: {' '.join(said[-3:])}"
                     ) from None
@@ -164,7 +156,7 @@ def _first_line(cell):
 
 def _run(folder, notebook, parameters, timeout):
     """Run a notebook in its own folder; the reason why it failed, or an empty text."""
-    leash = _Leash(folder)
+    _end_with_owner(folder)
     papermill_engines.register("nbutils", _Engine)
     papermill_io.register(str(folder), _WholeFiles())
     os.chdir(Path(notebook).parent)
@@ -176,7 +168,7 @@ def _run(folder, notebook, parameters, timeout):
             "nbutils",
             kernel_name=KERNEL,
             progress_bar=False,
-            leash=leash,
+            folder=folder,
             timeout=timeout,
         )
     except PapermillExecutionError as error:

@@ -10,11 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .. import parameters
-from ..publish import placing
+from .. import parameters, publications, series
 from .execution import Outcome
-
-_TIMES = "seconds.json"  # beside the profiles: by profile and notebook, on an ordinary machine
 
 
 @dataclass
@@ -37,14 +34,14 @@ class Stage:
 
 
 def usual_seconds(profile):
-    """Seconds that notebooks take at a profile, by name: in the published run, if it had that, else as
-    noted."""
-    published = parameters.NOTEBOOKS.parent / "docs" / placing.MANIFEST
+    """Seconds that notebooks take at a profile, by name: in the published run, if it had that, else as they
+    say themselves."""
+    published = series.NOTEBOOKS.parent / "docs" / publications.MANIFEST
     manifest = json.loads(published.read_text(encoding="utf-8")) if published.is_file() else {}
     if manifest and manifest["profile"] == profile:
         return {name: made["seconds"] for name, made in manifest["notebooks"].items()}
-    noted = parameters.NOTEBOOKS / "profiles" / _TIMES
-    return json.loads(noted.read_text(encoding="utf-8")).get(profile, {}) if noted.is_file() else {}
+    said = {name: series.said(path, "usual_seconds", {}) for name, path in series.in_series().items()}
+    return {name: seconds[profile] for name, seconds in said.items() if profile in seconds}
 
 
 def expected_seconds(out, name, values, usual=None):

@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
@@ -17,7 +17,7 @@ from ...data import digits
 from ...data.sources import photos_folder
 from ...files import write_json, written_whole
 from ...training import checkpoints
-from .. import parameters, publications
+from .. import publications, series
 from .execution import Execution, Outcome, commit, is_commit
 from .workers import named_checkpoints
 
@@ -37,12 +37,14 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept of the run of a notebook beside its files: the `key` it depended on, its `outcome`, and
-    `files`, a dict from file name to digest."""
+    """What is kept of the run of a notebook beside its files: the `key` it depended on, its `outcome`,
+    `files`, a dict from file name to digest, and `upstream`, a dict from the notebooks it needs to the keys
+    they had then."""
 
     key: str
     outcome: Outcome
     files: dict[str, str]
+    upstream: dict[str, str] = field(default_factory=dict)
 
 
 def alone_in(out, report):
@@ -92,7 +94,7 @@ def cache_key(path, values, upstream):
     Returns:
         str, a digest of these and of the versions of libraries that compute.
     """
-    notebook = parameters.source(path)
+    notebook = series.source(path)
     cells = _code_of(notebook) if notebook else []
     compared = Path(values["compare_with"]) / f"{path.stem}.json" if values.get("compare_with") else None
     places = [photos_folder(values["data"])] if values.get("data", "scenes") != "scenes" else []
@@ -144,7 +146,7 @@ def _stamp(place, file):
     return str(file.relative_to(place)), status.st_size, status.st_mtime_ns
 
 
-def keep(out, key, execution):
+def keep(out, key, execution, upstream):
     """Write what came of a notebook into the folder of the reports, its record last, so that what is recorded
     is there.
 
@@ -152,6 +154,7 @@ def keep(out, key, execution):
         out: folder.
         key: from `cache_key`.
         execution: execution.Execution, from this machine or another.
+        upstream: dict from the notebooks it needs to their keys.
     Raises:
         OSError: the folder cannot be written.
     """
@@ -168,7 +171,7 @@ def keep(out, key, execution):
             with written_whole(out / name) as beside:
                 beside.write_bytes(content)
     digests = {name: content_digest(content) for name, content in files.items() if content is not None}
-    record = {"key": key, "outcome": vars(outcome), "files": digests}
+    record = {"key": key, "outcome": vars(outcome), "files": digests, "upstream": upstream}
     write_json(out / f".{outcome.name}.run.json", {"record": record, "digest": _digest_of(record)})
 
 
@@ -193,11 +196,8 @@ def renew(out, record, path):
     if nbformat.writes(executed) != before:
         kept = {file: (out / file).read_bytes() for file in record.files if file != f"{name}.ipynb"}
         results = kept.pop(f"{name}.json", None)
-        keep(
-            out,
-            record.key,
-            Execution(record.outcome, (nbformat.writes(executed) + "\n").encode(), results, kept),
-        )
+        renewed = Execution(record.outcome, (nbformat.writes(executed) + "\n").encode(), results, kept)
+        keep(out, record.key, renewed, record.upstream)
 
 
 def _renew_prose(executed, source):
@@ -246,6 +246,17 @@ def recorded(out, name):
     Raises:
         RecordError: it, or a file it speaks of, is damaged.
     """
+    record = _read(out, name)
+    for file, digest in record.files.items() if record else ():
+        if not (out / file).is_file():
+            raise RecordError(f"{file} is missing")
+        if content_digest((out / file).read_bytes()) != digest:
+            raise RecordError(f"{file} is not as it was written")
+    return record
+
+
+def _read(out, name):
+    """What `recorded` gives, without a look at the files."""
     path = out / f".{name}.run.json"
     if not path.is_file():
         if (out / f"{name}.ipynb").is_file():
@@ -254,21 +265,41 @@ def recorded(out, name):
     try:
         content = json.loads(path.read_bytes())
         whole = content["digest"] == _digest_of(content["record"])
-        record = (
-            Record(**content["record"] | {"outcome": Outcome(**content["record"]["outcome"])})
-            if whole
-            else None
-        )
+        outcome = Outcome(**content["record"]["outcome"])
+        record = Record(**content["record"] | {"outcome": outcome})
     except (ValueError, KeyError, TypeError):
         whole = False
-    if not whole or record.outcome.name != name:
+    if not whole or outcome.name != name:
         raise RecordError(f"{path.name} is not the record of a run")
-    for file, digest in record.files.items():
-        if not (out / file).is_file():
-            raise RecordError(f"{file} is missing")
-        if content_digest((out / file).read_bytes()) != digest:
-            raise RecordError(f"{file} is not as it was written")
     return record
+
+
+def out_of_date(out, names):
+    """The notebooks whose results are of an earlier time than those they were made from.
+
+    Args:
+        out: folder of the reports.
+        names: of notebooks, those that are needed before those that need them.
+    Returns:
+        dict from name to a line that says what has changed.
+    """
+    found, keys = {}, {}
+    for name in names:
+        try:
+            record = _read(out, name)
+        except RecordError:  # which whoever reads the notebook says
+            continue
+        if not record:
+            continue
+        keys[name] = record.key
+        needed = record.upstream
+        changed = [need for need, key in needed.items() if keys.get(need, key) != key]
+        older = [need for need in needed if need in found]
+        if changed:
+            found[name] = f"out of date: {', '.join(changed)} has been run anew since"
+        elif older:
+            found[name] = f"out of date: made from {', '.join(older)}, which is"
+    return found
 
 
 def content_digest(content):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ... import identity
 from ...files import write_text, written_whole
-from .. import parameters
+from .. import series
 from ..render import rendering
 from . import progress, records, workers
 from .execution import Execution, Outcome, declared_files
@@ -18,49 +18,6 @@ from .run_index import RunIndex
 
 _NO_SPACE = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 _BEAT = 2  # seconds
-# What has no part in what notebooks compute.
-
-
-def series(names=()):
-    """Notebooks by name in order of the series; `names` picks some, by name or number ("04"), with all that
-    they need.
-
-    Raises:
-        ParameterError: a name that no notebook has, or a notebook that needs one which does not stand before
-            it.
-    """
-    every = parameters.in_series()
-    chosen = set()
-    for name in names:
-        matching = [known for known in every if known == Path(name).stem or known.split("_")[0] == name]
-        if not matching:
-            other = any(
-                Path(name).stem in (path.stem, path.stem.split("_")[0])
-                for path in parameters.NOTEBOOKS.glob("*.ipynb")
-            )
-            why = "a file without nbutils.needs in its metadata, or named as a copy" if other else ""
-            raise parameters.ParameterError(
-                f"notebook: {name!r}{why and f', {why}'}; expected one of {', '.join(every)}"
-            )
-        chosen.update(matching)
-    wanted = set(chosen or every)
-    needed = {name: needs(path) for name, path in every.items()}
-    for name in every:
-        for need in needed[name]:
-            if need not in every or need >= name:
-                raise parameters.ParameterError(
-                    f"{name}: needs {need!r}, which is no notebook before it; correct `needs` in its metadata"
-                )
-    while missing := {need for name in wanted for need in needed[name]} - wanted:
-        wanted |= missing
-    return {name: path for name, path in every.items() if name in wanted}
-
-
-def needs(path):
-    """The notebooks whose results a notebook reads, as its metadata says; a file that is no notebook needs
-    none, and fails when it is run."""
-    notebook = parameters.source(path)
-    return notebook.metadata.get("nbutils", {}).get("needs", []) if notebook else []
 
 
 def run(
@@ -82,8 +39,8 @@ def run(
     A second run into the same folder waits for the first to end.
 
     Args:
-        notebooks: dict from name to path, from `series`, which stand in an order that puts what is needed
-            first.
+        notebooks: dict from name to path, from `series.chosen`, which stand in an order that puts what is
+            needed first.
         resolved: dict from name to parameters, from `parameters.resolve`.
         out: folder of the pages, results and executed notebooks.
         force: run also what has not changed.
@@ -102,7 +59,7 @@ def run(
     with records.alone_in(out, report):
         records.remove_remains(out)
         works = {
-            name: Work(name, path, resolved.get(name, {}), out, tuple(needs(path)))
+            name: Work(name, path, resolved.get(name, {}), out, tuple(series.needs(path)))
             for name, path in notebooks.items()
         }
         before, damaged = _before(out, works, report), rendering.damaged(out, _every())
@@ -179,7 +136,8 @@ def run_all(works, pool, watched, *, apart, force, timeout):
         watched.beat()
         for future in wait(running, timeout=_BEAT, return_when=FIRST_COMPLETED).done if running else ():
             label = running.pop(future)
-            outcomes[label] = _keep(works[label], keys[label], future)
+            upstream = {works[need].name: keys[need] for need in works[label].needs}
+            outcomes[label] = _keep(works[label], keys[label], upstream, future)
             watched.ended(label, outcomes[label])
     watched.beat()
     return {label: outcomes[label] for label in works}
@@ -225,7 +183,7 @@ def _all_needs(work, works):
     return names
 
 
-def _keep(work, key, future):
+def _keep(work, key, upstream, future):
     """Keep what came of a work in its folder; its Outcome."""
     try:
         execution = future.result()
@@ -239,7 +197,7 @@ def _keep(work, key, future):
     for place, content in execution.checkpoints.items():
         with written_whole(work.out / place) as beside:
             beside.write_bytes(content)
-    records.keep(work.out, key, execution)
+    records.keep(work.out, key, execution, upstream)
     return execution.outcome
 
 
@@ -251,14 +209,21 @@ def render(out, outcomes, report):
 
 
 def _every():
-    return list(parameters.in_series())
+    return list(series.in_series())
 
 
 def _before(out, names, report):
     """What became in earlier runs into a folder of notebooks other than `names`; dict from name to dict."""
     others = [name for name in _every() if name not in names]
     found = {name: records.earlier(out, name, report, "run it again") for name in others}
-    return {name: vars(replace(record.outcome, cached=True)) for name, record in found.items() if record}
+    outcomes = {name: replace(record.outcome, cached=True) for name, record in found.items() if record}
+    return _dated(out, {name: vars(outcome) for name, outcome in outcomes.items()})
+
+
+def _dated(out, outcomes):
+    """Outcomes as pages show them, dicts by name: what is out of date says why."""
+    old = records.out_of_date(out, _every())
+    return {name: outcome | {"old": old.get(name, "")} for name, outcome in outcomes.items()}
 
 
 def _write_pages(out, outcomes, before, damaged, report):
@@ -267,7 +232,7 @@ def _write_pages(out, outcomes, before, damaged, report):
     Returns:
         `outcomes`, where a notebook whose page cannot be rendered has failed.
     """
-    known = before | {name: vars(outcome) for name, outcome in outcomes.items()}
+    known = _dated(out, before | {name: vars(outcome) for name, outcome in outcomes.items()})
     shown = {name: known[name] for name in _every() if name in known}
     pages, failures = rendering.series_pages(out, list(shown), shown)
     stood = {f"{name}.html" for name, outcome in shown.items() if outcome["cached"]} & set(pages)

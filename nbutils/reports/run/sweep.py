@@ -12,7 +12,7 @@ import nbformat
 
 from ...files import write_text
 from ...show import figures
-from .. import parameters
+from .. import parameters, series
 from ..render import rendering
 from . import progress, records, runner, workers
 
@@ -45,7 +45,7 @@ def _as_typed(grid, notebooks):
     """A grid with its values as the first notebook takes them that declares the parameter."""
     declared, found = {}, {}
     for path in reversed(notebooks.values()):
-        if parameters.source(path):
+        if series.source(path):
             declared |= {name: (path.stem, default) for name, default in parameters.declared(path).items()}
     for name, values in grid.items():
         owner, default = declared.get(name, ("--grid", ""))  # what none declares is refused in a moment
@@ -108,7 +108,7 @@ def run(
     parameters.
 
     Args:
-        notebooks: dict from name to path, from `runner.series`: the notebook `name` and those that it needs.
+        notebooks: dict from name to path, from `series.chosen`: the notebook `name` and those that it needs.
         profile, settings: as `parameters.resolve` takes them.
         grid: from `parse_grid`.
         out: folder of the sweep; see `runner.run` for the rest.
@@ -125,7 +125,7 @@ def run(
     }
     works = {
         f"{cell}/{needed}": runner.Work(
-            needed, path, values[needed], out / cell, tuple(f"{cell}/{need}" for need in runner.needs(path))
+            needed, path, values[needed], out / cell, tuple(f"{cell}/{need}" for need in series.needs(path))
         )
         for cell, values in resolved.items()
         for needed, path in notebooks.items()
@@ -149,7 +149,7 @@ def run(
                 out / cell, {needed: outcomes[f"{cell}/{needed}"] for needed in notebooks}, report
             )
             found[cell] = rendered[name]
-        render(out, name, rendering.title_and_abstract(parameters.source(notebooks[name]))[0], grid, found)
+        render(out, name, rendering.title_and_abstract(series.source(notebooks[name]))[0], grid, found)
     return found
 
 
