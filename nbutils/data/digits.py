@@ -213,6 +213,20 @@ def _idx_paths(folder, name):
     return [path for place in _PLACES for form in names if (path := Path(folder) / place / form).is_file()]
 
 
+def describe(path):
+    """One clause about the digits of a folder or file.
+
+    Raises:
+        DigitsError: see `read_mnist`.
+    """
+    train, test = read_mnist(path)
+    _, height, width = train[0].shape
+    return (
+        f"{called(path, train, test)}: {len(train[0]):,} to train on and {len(test[0]):,} to test, "
+        f"{height} x {width} pixels"
+    )
+
+
 def called(place, train, test):
     """What the digits of a folder or file are called: MNIST where they are, else by its name; `train` and
     `test` as `read_mnist` gives."""

@@ -4,11 +4,12 @@ folders."""
 from pathlib import Path
 from typing import NamedTuple
 
-from .archives import Folder
 from .captions import MAX_CAPTIONS, clean
 from .errors import PhotosError, Unusable
-from .layouts import SPLITS, read_captions
-from .pictures import decode
+from .folders.archives import Folder
+from .folders.layouts import read_captions
+from .folders.pictures import decode
+from .folders.tables import SPLITS
 
 
 class Fault(NamedTuple):
@@ -44,10 +45,10 @@ def read_layout(source):
     COCO (`annotations/captions_train2014.json` beside `train2014/`, likewise `val2014`, or both of 2017), the
     class project (`dict_key_imgID_value_caps_train_and_valid.pkl` beside the same folders of 2014), or an own
     folder, which gives every tenth picture to "valid". Its captions are in one file: a table with a header
-    (`captions.csv`, `.tsv` or `.txt`, Hugging Face's `metadata.csv`, Flickr30k's `results.csv`), JSON
-    (`captions.json`, an object from file to captions; `captions.jsonl` or `metadata.jsonl`, an object a line;
-    Karpathy's `dataset*.json`, which brings its own splits), or in a `.txt` beside each picture. Its pictures
-    lie where the captions say, or all in one folder.
+    (`captions.csv`, `.tsv` or `.txt`, Hugging Face's `metadata.csv`, Flickr30k's `results.csv`), one without
+    (`Flickr8k.token.txt`), JSON (`captions.json`, an object from file to captions; `captions.jsonl` or
+    `metadata.jsonl`, an object a line; Karpathy's `dataset*.json`, which brings its own splits), or in a
+    `.txt` beside each picture. Its pictures lie where the captions say, or all in one folder.
 
     Args:
         source: from `archives.open_source`.

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import photos, prepared, scenes
+from . import photos, scenes
 from .captions import Vocabulary
 from .fingerprints import fingerprint
-from .tables import FEW, LEAST_HELD_OUT
+from .folders.tables import FEW, LEAST_HELD_OUT
+from .preparation import prepared
 
 SOURCES = ("scenes", "photos")
 _VALID_FIRST = 10_000_000  # scenes from here on are held out, however many are trained on
@@ -136,23 +137,15 @@ def _read(folder, size, counts):
 
 
 def _map(folder, size, counts):
-    """The first pictures of each split of a prepared folder, mapped into memory and compared with their
-    checksums."""
+    """The first pictures of each split of a prepared folder, mapped into memory."""
     found = prepared.open_prepared(folder)
-    if found.manifest["image_size"] != size:
-        made, source = found.manifest["image_size"], found.manifest["source"]
-        again = (
-            f"`nbutils data prepare SOURCE --size {size} --out OTHER`, where SOURCE is {source} as it was "
-            "before"
-        )
+    made, source = found.manifest["image_size"], found.manifest["source"]
+    if made != size:
         raise photos.PhotosError(
-            f"{folder}: holds pictures of {made} x {made} pixels; image_size is {size}; choose {made}, "
-            f"or prepare them with {again}"
+            f"{folder}: holds pictures of {made} x {made} pixels; image_size is {size}; choose {made}, or "
+            f"prepare them with `nbutils data prepare SOURCE --size {size} --out OTHER`, where SOURCE is "
+            f"{source} as it was before"
         )
     for split, count in counts.items():
-        if changed := found.changed(split, count):
-            raise photos.PhotosError(found.complaint(split, changed))
-        yield CaptionedPictures(
-            torch.from_numpy(found.images[split][:count]),
-            tuple(row.captions for row in found.rows[split][:count]),
-        )
+        captions = tuple(row.captions for row in found.rows[split][:count])
+        yield CaptionedPictures(torch.from_numpy(found.images[split][:count]), captions)

@@ -10,9 +10,9 @@ import re
 import reprlib
 from pathlib import PurePosixPath
 
+from ..captions import MAX_CAPTIONS
+from ..errors import PhotosError, Unusable
 from . import captions_pickle
-from .captions import MAX_CAPTIONS
-from .errors import PhotosError, Unusable
 from .names import CLASS_PROJECT, TABLE, is_picture
 from .tables import SPLITS, decoded, every_tenth, fields, named, own_table, parsed, text_of
 
@@ -33,15 +33,8 @@ def read_captions(source):
     Raises:
         PhotosError: no known layout, or captions that cannot be read.
     """
-    years = {
-        split: {
-            m[1]
-            for name in source.files("annotations")
-            if (m := re.search(rf"/captions_{part}(\d{{4}})\.json$", name))
-        }
-        for split, part in _FOLDERS.items()
-    }
-    whole, some = years["train"] & years["valid"], years["train"] | years["valid"]
+    years = {split: _coco_years(source, part) for split, part in _FOLDERS.items()}
+    whole = years["train"] & years["valid"]
     if len(whole) > 1:
         raise PhotosError(
             f"{source.path}: annotations has captions of {' and of '.join(sorted(whole))}; expected "
@@ -50,12 +43,8 @@ def read_captions(source):
     if whole:
         (year,) = whole
         found = {split: _coco(source, split, year) for split in SPLITS}
-        return (
-            "COCO",
-            {split: captions for split, (captions, _) in found.items()},
-            sum(count for _, count in found.values()),
-            f"captions of {year}",
-        )
+        captions = {split: captioned for split, (captioned, _) in found.items()}
+        return "COCO", captions, sum(count for _, count in found.values()), f"captions of {year}"
     if source.size(CLASS_PROJECT) is not None:
         return "class project", *_class_project(source), CLASS_PROJECT
     tables = [name for name in source.files("") if TABLE.fullmatch(name)]
@@ -65,27 +54,31 @@ def read_captions(source):
         )
     if tables:
         return "own folder", *own_table(source, tables[0])
-    if some:
-        there = ", ".join(
-            sorted(f"captions_{_FOLDERS[split]}{year}.json" for split in SPLITS for year in years[split])
-        )
-        lacking = sorted(
-            f"captions_{_FOLDERS[split]}{year}.json" for split in SPLITS for year in some - years[split]
-        )
-        raise PhotosError(
-            f"{source.path}: annotations has {there} and not {lacking[0]}: there is no such file; "
-            "expected COCO's captions to train on and to hold out"
-        )
+    _refuse_half_of_coco(source, years)
     if texts := _texts_beside(source):
         return "own folder", *texts
     expected = (
         f"annotations/captions_train2014.json (or of 2017), {CLASS_PROJECT}, captions.csv, .tsv, .txt, "
-        ".json or .jsonl, metadata.csv or .jsonl"
+        ".json or .jsonl, metadata.csv or .jsonl, results.csv, Flickr8k.token.txt, dataset.json"
     )
-    raise PhotosError(
-        f"{source.path}: no captions found; expected {expected}, results.csv, dataset.json, or a .txt "
-        "beside each picture"
-    )
+    raise PhotosError(f"{source.path}: no captions found; expected {expected}, or a .txt beside each picture")
+
+
+def _coco_years(source, part):
+    """The years of which there are COCO's captions."""
+    found = (re.search(rf"/captions_{part}(\d{{4}})\.json$", name) for name in source.files("annotations"))
+    return {match[1] for match in found if match}
+
+
+def _refuse_half_of_coco(source, years):
+    """Refuse COCO's captions of which only those to train on are there, or only those to hold out."""
+    for split, other in (("train", "valid"), ("valid", "train")):
+        for year in sorted(years[split] - years[other]):
+            there, lacking = (f"captions_{_FOLDERS[part]}{year}.json" for part in (split, other))
+            raise PhotosError(
+                f"{source.path}: annotations has {there} and not {lacking}: there is no such file; "
+                "expected COCO's captions to train on and to hold out"
+            )
 
 
 def _coco(source, split, year):
