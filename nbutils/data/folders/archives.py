@@ -6,6 +6,8 @@ A source has `name` (of the folder or archive, without suffix), `size(file)`, `f
 its file however either of them writes accents and slashes.
 """
 
+import bz2
+import gzip
 import lzma
 import os
 import stat
@@ -20,13 +22,13 @@ from .names import CAPTIONS, by_a_system, forms, inside, is_picture, of_member
 
 FILE_LIMIT = 1 << 28  # bytes of one file; the largest captions of COCO have 66 million
 _MEMBERS_LIMIT = 2_000_000
-_TARS = {  # modes of tarfile
-    ".tar": "r:",
-    ".tar.gz": "r:gz",
-    ".tgz": "r:gz",
-    ".tar.bz2": "r:bz2",
-    ".tbz2": "r:bz2",
-    ".tar.xz": "r:xz",
+_TARS = {
+    ".tar": open,
+    ".tar.gz": gzip.open,
+    ".tgz": gzip.open,
+    ".tar.bz2": bz2.open,
+    ".tbz2": bz2.open,
+    ".tar.xz": lzma.open,
 }
 _SUFFIXES = (".zip", *_TARS)
 _ZIPS = {f"{part}{year}.zip": f"{part}{year}" for part in ("train", "val") for year in (2014, 2017)}
@@ -264,14 +266,29 @@ class Zipped(_Archive):
         return self._zip.read(member)
 
 
+class _Bounded:
+    """A stream of which no more is read at once than a file may have: a header of a few bytes can ask for
+    gigabytes."""
+
+    def __init__(self, stream):
+        self._stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+
+    def read(self, count):
+        if count > FILE_LIMIT:
+            raise tarfile.ReadError(f"a header of {count:,} bytes")
+        return self._stream.read(count)
+
+
 class Tarred(_Archive):
     """A tar file, compressed or not, read from beginning to end: once for the names, then for the captions
     and for the pictures."""
 
     def _open(self):
-        mode = _TARS[self.path.name[len(self.name) :].lower()]
-        self._tar = tarfile.open(self.path, mode)  # noqa: SIM115 (it is read from later)
-        weakref.finalize(self, self._tar.close)
+        opener = _TARS[self.path.name[len(self.name) :].lower()]
+        opened = opener(self.path, "rb")
+        weakref.finalize(self, opened.close)
+        self._tar = tarfile.TarFile(fileobj=_Bounded(opened))
         for member in self._tar:
             if member.isdir():
                 continue
@@ -283,7 +300,7 @@ class Tarred(_Archive):
             elif member.size < 0:  # older versions of Python would go round in a circle
                 kind = f"of {member.size:,} bytes"
             self._add(member.name, member.size, member, kind)
-        while self._tar.fileobj.read(1 << 20):  # to the end, where gzip has its checksum
+        while opened.read(1 << 20):  # to the end, where gzip has its checksum
             pass
 
     def _content(self, member):

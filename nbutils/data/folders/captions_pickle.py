@@ -17,14 +17,14 @@ _MEMO = "PROTO FRAME MARK STOP PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BI
 _CONTAINERS = "EMPTY_DICT DICT SETITEM SETITEMS EMPTY_LIST LIST APPEND APPENDS"
 _TUPLES = "EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3"
 _TEXTS = "STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
-_OTHERS = "BINBYTES SHORT_BINBYTES BINBYTES8 INT BININT BININT1 BININT2 NONE"
+_OTHERS = "INT BININT BININT1 BININT2 NONE"
 _CLASSES = "GLOBAL INST STACK_GLOBAL"  # admitted so that `find_class` can say which
 _ADMITTED = " ".join([_MEMO, _CONTAINERS, _TUPLES, _TEXTS, _OTHERS, _CLASSES]).split()
 _EXPECTED = "expected a plain dict of lists of strings"
 
 
 class _Plain(_Unpickler):
-    """Makes dicts, lists, tuples, strings, bytes, small integers and None."""
+    """Makes dicts, lists, tuples, strings, small integers and None."""
 
     def find_class(self, module, name):
         asked = ascii(f"{module}.{name}")[1:-1]
@@ -60,7 +60,7 @@ def read(content):
     Args:
         content: bytes, a pickle of any protocol.
     Returns:
-        dict, list, tuple, str, bytes, int or None, of the same.
+        dict, list, tuple, str, int or None, of the same.
     Raises:
         Unusable: anything else in the pickle, by name, or no pickle at all.
     """

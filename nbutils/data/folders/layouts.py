@@ -149,21 +149,11 @@ def _plain_captions(content):
         raise Unusable(f"expected a dict from file name to a list of captions, found {reprlib.repr(content)}")
     captions = {}
     for name, texts in content.items():
-        texts = texts[: MAX_CAPTIONS + 1] if isinstance(texts, list | tuple) else None
-        if (
-            not isinstance(name, str | bytes)
-            or texts is None
-            or not all(isinstance(text, str | bytes) for text in texts)
-        ):
-            raise Unusable(
-                "expected a dict from file name to a list of captions, found "
-                f"{reprlib.repr({name: content[name]})}"
-            )
-        try:
-            name, *texts = (text.decode() if isinstance(text, bytes) else text for text in (name, *texts))
-        except UnicodeDecodeError:
-            raise Unusable(f"{reprlib.repr(name)} or a caption of it is bytes that are not UTF-8") from None
-        captions[name] = texts
+        kept = texts[: MAX_CAPTIONS + 1] if isinstance(texts, list | tuple) else [None]
+        if not all(isinstance(text, str) for text in (name, *kept)):
+            found = reprlib.repr({name: texts})
+            raise Unusable(f"expected a dict from file name to a list of captions, found {found}")
+        captions[name] = list(kept)
     return captions
 
 
@@ -185,12 +175,8 @@ def _texts_beside(source):
             )
         if content is None:
             raise PhotosError(f"{source.where(name)}: {reason}")
-        captions[stems[name][0]] = [
-            line for line in decoded(source.where(name), content).splitlines() if line.strip()
-        ]
+        lines = decoded(source.where(name), content).splitlines()
+        captions[stems[name][0]] = [line for line in lines if line.strip()]
     uncaptioned = sum(map(len, stems.values())) - len(captions)
-    return (
-        every_tenth(str(source.path), captions),
-        uncaptioned,
-        "a text beside each picture, a caption on each line",
-    )
+    splits = every_tenth(str(source.path), captions)
+    return splits, uncaptioned, "a text beside each picture, a caption on each line"
