@@ -35,7 +35,6 @@ class Listing(NamedTuple):
     layout: str
     splits: dict[str, list[Picture]]
     faults: list[Fault]
-    uncaptioned: int  # pictures that the layout counts as its own and has no captions for
     understood: str  # how the captions were read, a clause
 
 
@@ -57,23 +56,21 @@ def read_layout(source):
     Raises:
         PhotosError: no known layout, captions that cannot be read, or none of their pictures there.
     """
-    layout, captions, uncaptioned, understood = read_captions(source)
+    layout, captions, understood = read_captions(source)
     splits, faults = {}, []
     for split in SPLITS:
         splits[split] = [
             _picture(source, file, texts, faults) for file, texts in sorted(captions[split].items())
         ]
         if all(picture.size is None for picture in splits[split]):
-            first = (
-                f"{splits[split][0].file}, which is not in {source.path}, nor is any other picture"
-                if splits[split]
-                else "no picture"
-            )
+            first = "no picture"
+            if splits[split]:
+                first = f"{splits[split][0].file}, which is not in {source.path}, nor is any other picture"
             raise PhotosError(
                 f"{source.path}: the captions ({layout}) name {first} for the split {split!r}; put the "
                 "pictures where the captions say"
             )
-    return Listing(layout, splits, faults, uncaptioned, understood)
+    return Listing(layout, splits, faults, understood)
 
 
 def _picture(source, file, texts, faults):
@@ -110,10 +107,8 @@ def read_folder(folder):
     listing = read_layout(source)
     if listing.faults:
         (file, reason), count = listing.faults[0], len(listing.faults)
-        raise PhotosError(
-            f"{folder / file}: {reason}"
-            + (f" ({count:,} faults in all, which `nbutils data check {folder}` lists)" if count > 1 else "")
-        )
+        others = f" ({count:,} faults in all, which `nbutils data check {folder}` lists)" if count > 1 else ""
+        raise PhotosError(f"{folder / file}: {reason}{others}")
     if source.zips:
         raise PhotosError(
             f"{folder}: its pictures are in zip files; make a folder to work from with `nbutils data "

@@ -75,10 +75,8 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
         if value < least:
             raise ValueError(f"{name}: {value}; expected at least {least}")
     if data == "scenes":
-        train, valid = (
-            _draw(range(num_train), seed, image_size),
-            _draw(range(_VALID_FIRST, _VALID_FIRST + num_valid), seed, image_size),
-        )
+        train = _draw(range(num_train), seed, image_size)
+        valid = _draw(range(_VALID_FIRST, _VALID_FIRST + num_valid), seed, image_size)
         where = f"Procedurally drawn scenes of series {seed}"
     else:
         folder = photos_folder(data)
@@ -87,17 +85,10 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
         where = f"Captioned photographs from the folder {folder.name}"
         if len(valid) < min(num_valid, LEAST_HELD_OUT):
             raise photos.PhotosError(f"{folder}: {len(valid)} pictures are held out; {FEW}")
-    vocabulary, content = (
-        Vocabulary.build(train.captions),
-        fingerprint(train.images, train.captions, valid.images, valid.captions),
-    )
-    return Splits(
-        train,
-        valid,
-        vocabulary,
-        f"{where}: {len(train):,} to train on, {len(valid):,} held out, {image_size} x {image_size} pixels.",
-        content,
-    )
+    counts = f"{len(train):,} to train on, {len(valid):,} held out"
+    description = f"{where}: {counts}, {image_size} x {image_size} pixels."
+    content = fingerprint(train.images, train.captions, valid.images, valid.captions)
+    return Splits(train, valid, Vocabulary.build(train.captions), description, content)
 
 
 def photos_folder(data):

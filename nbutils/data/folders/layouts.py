@@ -28,7 +28,6 @@ def read_captions(source):
     Returns:
         layout: "COCO", "class project" or "own folder".
         captions: dict from split to a dict from file to a list of str.
-        uncaptioned: how many pictures the layout counts as its own and has no captions for.
         understood: how the captions were read, a clause.
     Raises:
         PhotosError: no known layout, or captions that cannot be read.
@@ -43,10 +42,9 @@ def read_captions(source):
     if whole:
         (year,) = whole
         found = {split: _coco(source, split, year) for split in SPLITS}
-        captions = {split: captioned for split, (captioned, _) in found.items()}
-        return "COCO", captions, sum(count for _, count in found.values()), f"captions of {year}"
+        return "COCO", found, f"captions of {year}"
     if source.size(CLASS_PROJECT) is not None:
-        return "class project", *_class_project(source), CLASS_PROJECT
+        return "class project", _class_project(source), CLASS_PROJECT
     tables = [name for name in source.files("") if TABLE.fullmatch(name)]
     if len(tables) > 1:
         raise PhotosError(
@@ -112,8 +110,7 @@ def _coco(source, split, year):
                 "images does not have"
             )
         captions[files[identity]].append(caption)
-    captioned = {file: texts for file, texts in captions.items() if texts}
-    return captioned, len(captions) - len(captioned)
+    return {file: texts for file, texts in captions.items() if texts}
 
 
 def _class_project(source):
@@ -122,7 +119,7 @@ def _class_project(source):
         captions = _plain_captions(captions_pickle.read(source.read(CLASS_PROJECT)))
     except Unusable as error:
         raise PhotosError(f"{where}: {error}") from None
-    splits, uncaptioned = {}, 0
+    splits = {}
     for split, part in _FOLDERS.items():
         folder = f"{part}2014"
         pictures = [PurePosixPath(file) for file in source.files(folder) if is_picture(file)]
@@ -138,8 +135,7 @@ def _class_project(source):
         if not captioned:
             raise PhotosError(f"{where}: has captions for none of the {len(pictures)} pictures in {folder}")
         splits[split] = {file: captions[stem] for stem, file in captioned.items()}
-        uncaptioned += len(pictures) - len(captioned)
-    return splits, uncaptioned
+    return splits
 
 
 def _plain_captions(content):
@@ -177,6 +173,5 @@ def _texts_beside(source):
             raise PhotosError(f"{source.where(name)}: {reason}")
         lines = decoded(source.where(name), content).splitlines()
         captions[stems[name][0]] = [line for line in lines if line.strip()]
-    uncaptioned = sum(map(len, stems.values())) - len(captions)
     splits = every_tenth(str(source.path), captions)
-    return splits, uncaptioned, "a text beside each picture, a caption on each line"
+    return splits, "a text beside each picture, a caption on each line"

@@ -117,7 +117,7 @@ def own_table(source, name):
     else:
         captions = _gathered(rows)
         splits = every_tenth(where, _within(_folder_of(source, where, set(captions)), captions))
-    return splits, 0, f"{name}: {understood}"
+    return splits, f"{name}: {understood}"
 
 
 def _gathered(rows, splits=(None,)):

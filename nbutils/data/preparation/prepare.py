@@ -148,7 +148,6 @@ def _prepare(source, listing, out, folder, size, jobs, skip_broken, identity, na
         "image_size": size,
         "pictures": {split: len(rows[split]) for split in SPLITS},
         "left_out": [fault._asdict() for fault in faults],
-        "uncaptioned": listing.uncaptioned,
     }
     write_json(folder / MANIFEST, manifest | {"digest": digest(folder, manifest)})
     if out.is_dir():
