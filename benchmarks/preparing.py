@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from nbutils.data.prepare import prepare
+from nbutils.data.preparation.prepare import prepare
 
 _COUNT, _SIZE = 20_000, 64
 

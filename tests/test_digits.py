@@ -13,7 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbutils.data import checking, digits
+from nbutils.data import digits
+from nbutils.data.preparation import checking
 
 
 def idx(array, kind=8):

@@ -1,10 +1,7 @@
-"""A download arrives whole, goes on where it was cut, or ends within seconds in one line; the servers are
-real and on loopback."""
+"""A download arrives whole or ends within seconds in one line; the servers are real and on loopback."""
 
 import hashlib
 import http.server
-import re
-import signal
 import socket
 import subprocess
 import sys
@@ -16,12 +13,13 @@ import pytest
 from photo_sources import coco_folder, coco_zips, complaint, contents, nbutils
 from test_digits import write_mnist
 
-from nbutils.data import digits, downloads, prepare
+from nbutils.data import digits, downloads
 from nbutils.data.downloads import DownloadError, fetch
+from nbutils.data.preparation import prepare
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
-QUICK = {"seconds": 0.5, "least_speed": 2000}
+SECONDS = 0.5
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -31,96 +29,70 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        begin = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        self.server.ranges.append(self.headers.get("Range"))
-        getattr(self, self.path.split("/")[1].replace("-", "_"))(int(begin[1]) if begin else 0)
+        self.server.asked.append(self.path)
+        getattr(self, self.path.split("/")[1].replace("-", "_"))()
 
-    def head(self, begin, length=None, named=None):
-        if begin >= len(CONTENT):
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(CONTENT)}")
-            self.end_headers()
-            return b""
-        self.send_response(206 if begin else 200)
-        if begin:
-            self.send_header(
-                "Content-Range",
-                f"bytes {begin if named is None else named}-{len(CONTENT) - 1}/{len(CONTENT)}",
-            )
-        self.send_header("Content-Length", str(len(CONTENT) - begin if length is None else length))
+    def head(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
         self.end_headers()
-        return CONTENT[begin:]
 
-    def whole(self, begin):
-        self.wfile.write(self.head(begin))
+    def whole(self):
+        self.head()
+        self.wfile.write(CONTENT)
 
-    def ignores_range(self, _):
-        self.wfile.write(self.head(0))
-
-    def other_range(self, begin):
-        self.wfile.write(self.head(begin, named=begin and begin - 1))
-
-    def without_length(self, _):
+    def without_length(self):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(CONTENT)
 
-    def cuts(self, begin):
-        self.wfile.write(self.head(begin)[:70_000])
+    def cuts_once(self):
+        self.head()
+        self.wfile.write(CONTENT[:70_000] if len(self.server.asked) == 1 else CONTENT)
 
-    def cuts_at_once(self, begin):
-        self.wfile.write(self.head(begin)[:100])
+    def cuts(self):
+        self.head()
+        self.wfile.write(CONTENT[:100])
 
-    def stalls(self, begin):
-        self.wfile.write(self.head(begin)[:200])
+    def stalls(self):
+        self.head()
+        self.wfile.write(CONTENT[:200])
         self.server.over.wait(20)
 
-    def silent(self, _):
+    def silent(self):
         self.server.over.wait(20)
 
-    def crawls(self, begin):
-        for byte in self.head(begin):
-            self.wfile.write(bytes([byte]))
+    def slow(self):
+        self.head()
+        for start in range(0, len(CONTENT), 3000):
+            self.wfile.write(CONTENT[start : start + 3000])
             if self.server.over.wait(0.02):
                 return
 
-    def slow(self, begin):
-        rest = self.head(begin)
-        for start in range(0, len(rest), 3000):
-            self.wfile.write(rest[start : start + 3000])
-            if self.server.over.wait(0.02):
-                return
-
-    def wrong(self, _):
-        self.head(0)
+    def wrong(self):
+        self.head()
         self.wfile.write(bytes(len(CONTENT)))
 
-    def enormous(self, _):
-        self.wfile.write(self.head(0, length=1 << 60)[:100])
-
-    def longer(self, _):
-        self.wfile.write(self.head(0, length=len(CONTENT) + 1000))
-
-    def missing(self, _):
+    def missing(self):
         self.send_error(404)
 
-    def failing(self, _):
+    def failing(self):
         self.send_error(500)
 
-    def no_http(self, _):
+    def no_http(self):
         self.wfile.write(b"220 ready\r\n")
 
 
 @pytest.fixture
 def server():
     class Server(http.server.ThreadingHTTPServer):
-        daemon_threads, ranges, over = True, [], threading.Event()
+        daemon_threads, over = True, threading.Event()
 
         def handle_error(self, request, client_address):
             assert isinstance(sys.exc_info()[1], ConnectionError)  # the other side hung up
 
     with Server(("127.0.0.1", 0), Handler) as running:
-        running.ranges.clear()
+        running.asked = []
         threading.Thread(
             target=running.serve_forever, args=(0.01,), daemon=True
         ).start()  # looks for an end that often
@@ -130,42 +102,12 @@ def server():
         running.shutdown()
 
 
-def parts(folder):
-    return {path.suffix: path.stat().st_size for path in folder.iterdir() if path.suffix == ".part"}
-
-
-@pytest.mark.parametrize("way", ["whole", "ignores-range", "without-length", "cuts"])
+@pytest.mark.parametrize("way", ["whole", "without-length", "cuts-once"])
 def test_a_file_arrives_whole(server, tmp_path, way):
-    path = fetch([f"{server.address}/{way}/file.zip"], MD5, tmp_path / "folder" / "file.zip", **QUICK)
+    path = fetch([f"{server.address}/{way}/file.zip"], MD5, tmp_path / "folder" / "file.zip", SECONDS)
     assert path.read_bytes() == CONTENT
     assert [found.name for found in path.parent.iterdir()] == ["file.zip"]
-    if way == "cuts":
-        assert server.ranges == [None, "bytes=70000-", "bytes=140000-", "bytes=210000-", "bytes=280000-"]
-    fetch(["http://127.0.0.1:9/nobody"], MD5, path, **QUICK)  # it is there, so nobody is asked
-
-
-@pytest.mark.parametrize(
-    ("way", "asked"),
-    [("whole", ["bytes=200-"]), ("ignores-range", ["bytes=200-"]), ("other-range", ["bytes=200-", None])],
-)
-def test_what_an_earlier_call_left_is_gone_on_with_or_begun_anew(server, tmp_path, way, asked):
-    address = f"{server.address}/{way}/file.zip"
-    part = tmp_path / f".file.zip.{downloads.zlib.crc32(address.encode()):08x}.part"
-    part.write_bytes(CONTENT[:200])
-    fetch([address], MD5, tmp_path / "file.zip", **QUICK)
-    assert (tmp_path / "file.zip").read_bytes() == CONTENT
-    assert server.ranges == asked
-
-
-@pytest.mark.parametrize(
-    ("held", "asked"), [(CONTENT, ["bytes=300000-"]), (CONTENT + b"more", ["bytes=300004-", None])]
-)
-def test_a_part_that_is_already_whole_or_too_long_ends_well(server, tmp_path, held, asked):
-    address = f"{server.address}/whole/file.zip"
-    (tmp_path / f".file.zip.{downloads.zlib.crc32(address.encode()):08x}.part").write_bytes(held)
-    fetch([address], MD5, tmp_path / "file.zip", **QUICK)
-    assert (tmp_path / "file.zip").read_bytes() == CONTENT
-    assert server.ranges == asked
+    fetch(["http://127.0.0.1:9/nobody"], MD5, path, SECONDS)  # it is there, so nobody is asked
 
 
 def closed_port():
@@ -175,13 +117,10 @@ def closed_port():
 
 
 BAD_SERVERS = {
-    "stalls": "timed out, after 200 bytes, which are kept",
-    "silent": "timed out, after 0 bytes",
-    "crawls": "fewer than 2,000 bytes per second came for 0.5 s, after",
-    "cuts-at-once": "the connection ended before all of 300,000 bytes had come, after 100 bytes",
-    "longer": "the connection ended before all of 301,000 bytes had come",
+    "stalls": "timed out",
+    "silent": "timed out",
+    "cuts": "IncompleteRead(100 bytes read",
     "wrong": f"the file has another MD5 hash than {MD5} and was thrown away",
-    "enormous": "it has 1,152,921,504,606.8 MB to come, and the disk of",
     "missing": "the server answers 404 Not Found",
     "failing": "the server answers 500 Internal Server Error",
     "no-http": "220 ready",
@@ -194,15 +133,15 @@ def test_a_server_that_does_not_deliver_is_given_up_within_seconds_and_the_next_
 ):
     address, began = f"{server.address}/{way}/file.zip", time.monotonic()
     with pytest.raises(DownloadError) as caught:
-        fetch([address], MD5, tmp_path / "file.zip", **QUICK)
+        fetch([address], MD5, tmp_path / "file.zip", SECONDS)
     assert time.monotonic() - began < 5
     assert BAD_SERVERS[way] in str(caught.value)
     assert address in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "file.zip").exists()
-    fetch([address, f"{server.address}/whole/file.zip"], MD5, tmp_path / "file.zip", **QUICK)
+    fetch([address, f"{server.address}/whole/file.zip"], MD5, tmp_path / "file.zip", SECONDS)
     assert (tmp_path / "file.zip").read_bytes() == CONTENT
-    assert not parts(tmp_path)
+    assert [found.name for found in tmp_path.iterdir()] == ["file.zip"]
 
 
 @pytest.mark.parametrize(
@@ -212,37 +151,25 @@ def test_a_server_that_does_not_deliver_is_given_up_within_seconds_and_the_next_
 )
 def test_without_a_network_it_is_said_within_seconds(tmp_path, address, complaint):
     began = time.monotonic()
-    with pytest.raises(
-        DownloadError, match=rf"file.zip is not to be had: {address}/file.zip: .*{complaint}.*after 0 bytes"
-    ):
+    with pytest.raises(DownloadError, match=rf"file.zip is not to be had: {address}/file.zip: .*{complaint}"):
         fetch([f"{address}/file.zip"], MD5, tmp_path / "file.zip")
     assert time.monotonic() - began < 10
 
 
-def test_a_download_that_is_killed_goes_on_where_it_was(server, tmp_path):
-    command = (
-        "import sys; from pathlib import Path; from nbutils.data.downloads import fetch; "
-        "fetch([sys.argv[1]], sys.argv[2], Path(sys.argv[3]))"
-    )
-    arguments = [
-        sys.executable,
-        "-c",
-        command,
-        f"{server.address}/slow/file.zip",
-        MD5,
-        str(tmp_path / "file.zip"),
-    ]
-    process, began = subprocess.Popen(arguments, stdout=subprocess.DEVNULL), time.monotonic()
-    while sum(parts(tmp_path).values()) < 30_000:
-        assert process.poll() is None
-        assert time.monotonic() - began < 30
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    kept = parts(tmp_path)[".part"]
-    subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
-    assert (tmp_path / "file.zip").read_bytes() == CONTENT
-    assert server.ranges == [None, f"bytes={kept}-"]
+def test_nothing_stays_of_a_download_that_was_killed(server, tmp_path):
+    (tmp_path / ".file.zip.part").mkdir()
+    (tmp_path / ".file.zip.part" / "tmpx").write_bytes(CONTENT[:200])
+    fetch([f"{server.address}/whole/file.zip"], MD5, tmp_path / "file.zip", SECONDS)
+    assert [found.name for found in tmp_path.iterdir()] == ["file.zip"]
+
+
+def test_a_full_disk_is_said(server, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(downloads, "_retrieve", full)
+    with pytest.raises(DownloadError, match="No space left on device"):
+        fetch([f"{server.address}/whole/file.zip"], MD5, tmp_path / "file.zip")
 
 
 def test_two_processes_that_want_the_same_file_fetch_it_once(server, tmp_path):
@@ -260,7 +187,7 @@ def test_two_processes_that_want_the_same_file_fetch_it_once(server, tmp_path):
     ]
     both = [subprocess.Popen(arguments, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
-    assert server.ranges == [None]
+    assert len(server.asked) == 1
 
 
 @pytest.fixture

@@ -14,8 +14,10 @@ from photo_sources import CLASS_PROJECT, archive, class_project, coco_folder, ow
 from PIL import Image
 from test_untrusted import grey16, half_transparent, saved
 
-from nbutils.data import archives, captions, captions_pickle, digits, photos, pictures, prepare, prepared
+from nbutils.data import captions, digits, photos
 from nbutils.data.errors import Unusable
+from nbutils.data.folders import archives, captions_pickle, pictures
+from nbutils.data.preparation import prepare, prepared
 
 LENGTHS = pytest.mark.parametrize(
     "examples",
@@ -276,7 +278,7 @@ def test_archives(tmp_path, suffix, examples):
 
 
 @LENGTHS
-@pytest.mark.parametrize("name", ["manifest.json", "train.npy", "pictures.jsonl"])
+@pytest.mark.parametrize("name", ["manifest.json", "train.npy", "pictures.json"])
 def test_prepared_folders(tmp_path, name, examples):
     prepare.prepare(own_folder(tmp_path / "source", 4), tmp_path / "out", size=8)
     good = (tmp_path / "out" / name).read_bytes()
@@ -284,20 +286,21 @@ def test_prepared_folders(tmp_path, name, examples):
 
     def check(content):
         write(tmp_path / "out", name, content)
-        if name == "pictures.jsonl":  # with the right checksum, or the reader would never see it
-            manifest["sha256"][name] = prepared.sha256(tmp_path / "out" / name)
+        if name != "manifest.json":  # with the right digest, or the reader would never see it
+            manifest["digest"] = prepared.digest(tmp_path / "out", manifest)
             write(tmp_path / "out", "manifest.json", json.dumps(manifest))
-        complaint = complaint_of(
-            lambda: prepared.open_prepared(tmp_path / "out").changed("train"), photos.PhotosError
-        )
+        complaint = complaint_of(lambda: prepared.open_prepared(tmp_path / "out"), photos.PhotosError)
         assert not complaint or str(tmp_path) in complaint
 
     values = st.dictionaries(
-        st.sampled_from(("format", "image_size", "pictures", "sha256", "split", "row", "captions", "crc32")),
+        st.sampled_from(
+            ("format", "image_size", "pictures", "digest", "source", "layout", "left_out", "train")
+        ),
         ANYTHING,
     )
     fuzz(
-        mutated([good, good[:200]]) | values.map(lambda value: json.dumps(value | {"format": 1}).encode()),
+        mutated([good, good[:200]])
+        | values.map(lambda value: json.dumps(value | {"format": prepared.FORMAT}).encode()),
         check,
         examples,
     )

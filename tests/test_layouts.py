@@ -8,8 +8,9 @@ import zipfile
 import pytest
 from photo_sources import coco_folder, own_folder, picture_bytes, write
 
-from nbutils.data import checking, photos
-from nbutils.data.archives import open_source
+from nbutils.data import photos
+from nbutils.data.folders.archives import open_source
+from nbutils.data.preparation import checking
 from nbutils.reports.run import records
 
 FILES = [f"p{number}.jpg" for number in range(4)]
@@ -33,6 +34,10 @@ TABLES = {
             json.dumps({"file_name": file, "text": f"a dog , number {n}"}) + "\n"
             for n, file in enumerate(FILES)
         ),
+    ),
+    "Flickr8k's own": (
+        "Flickr8k.token.txt",
+        "".join(f"{file}#0\ta dog , number {n}\n" for n, file in enumerate(FILES)),
     ),
     "semicolons": (
         "captions.csv",
@@ -62,6 +67,17 @@ def test_a_table_is_read_by_its_header_and_pictures_lie_there_or_in_one_folder(t
     summary, faults = checking.check(tmp_path, 1)
     assert not faults
     assert f"({TABLES[kind][0]}: " in summary
+
+
+def test_the_row_of_flickr30k_that_lacks_a_bar_is_read(tmp_path):
+    rows = (
+        "2199200615.jpg| 3|  A dog .\n2199200615.jpg| 4   A dog runs across the grass .\nq.jpg| 0| A cat .\n"
+    )
+    write(tmp_path, "results.csv", f"image_name| comment_number| comment\n{rows}")
+    for number, file in enumerate(("2199200615.jpg", "q.jpg")):
+        write(tmp_path, file, picture_bytes(number))
+    ((_, captions),) = photos.read_folder(tmp_path)["train"]
+    assert captions == ("A dog .", "A dog runs across the grass .")
 
 
 def test_what_was_understood_is_said(tmp_path):

@@ -1,5 +1,4 @@
-"""A prepared folder holds what its source holds, the same bytes whatever the source is packed in and however
-often work is interrupted."""
+"""A prepared folder holds what its source holds, the same bytes whatever the source is packed in."""
 
 import json
 import os
@@ -24,7 +23,8 @@ from photo_sources import (
     write,
 )
 
-from nbutils.data import checking, decoding, photos, prepare, prepared, sources
+from nbutils.data import photos, sources
+from nbutils.data.preparation import checking, decoding, prepare, prepared
 
 
 def make(source, out, size=16, jobs=1, **choices):
@@ -48,7 +48,7 @@ def test_a_prepared_folder_holds_what_direct_reading_gives(tmp_path, layout):
         assert getattr(direct, split).captions == getattr(mapped, split).captions
     assert direct.fingerprint == mapped.fingerprint
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["layout"] == layout
-    assert sorted(contents(tmp_path / "out")) == ["manifest.json", "pictures.jsonl", "train.npy", "valid.npy"]
+    assert sorted(contents(tmp_path / "out")) == ["manifest.json", "pictures.json", "train.npy", "valid.npy"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "source"]
 
 
@@ -128,7 +128,6 @@ def test_broken_pictures_are_named_after_all_others_are_done_and_left_out_when_a
     again = nbutils("data", "prepare", source, "--size", 16, "--out", tmp_path / "out", "--skip-broken")
     assert again.returncode == 0
     assert "6 broken picture(s) or caption(s) left out" in again.stdout
-    assert "| 2/2 [" in again.stdout  # only the two that could be read and not decoded are tried again
     assert not (tmp_path / "out.broken.txt").exists()
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert [fault["file"] for fault in manifest["left_out"]] == [entry.split(": ")[0] for entry in listed]
@@ -143,38 +142,14 @@ def test_broken_pictures_are_named_after_all_others_are_done_and_left_out_when_a
     assert checking.check(tmp_path / "out", 1)[1] == []
 
 
-def test_a_mended_picture_is_taken_without_doing_the_others_again(tmp_path):
+def test_what_an_interrupted_preparation_left_is_begun_anew_and_said(tmp_path):
     source = own_folder(tmp_path / "source")
-    write(source, "004.jpg", "no picture")
-    complaint(nbutils("data", "prepare", source, "--size", 16, "--out", tmp_path / "out"))
-    write(source, "004.jpg", picture_bytes(4))
-    again = nbutils("data", "prepare", source, "--size", 16, "--out", tmp_path / "out")
-    assert "| 1/1 [" in again.stdout, again.stderr
     make(source, tmp_path / "direct")
+    write(tmp_path, ".out.part/data/train.npy", "half of it")
+    begun = nbutils("data", "prepare", source, "--size", 16, "--out", tmp_path / "out", "--jobs", 1)
+    assert f"{tmp_path / 'out'}: an earlier preparation was interrupted; it starts again" in begun.stdout
     assert contents(tmp_path / "out") == contents(tmp_path / "direct")
-
-
-def test_a_journal_is_believed_only_where_the_pixels_are_right(tmp_path):
-    source = own_folder(tmp_path / "source")
-    write(source, "004.jpg", "no picture")
-    for spoil in ("pixels", "journal", "plan"):
-        out = tmp_path / spoil
-        with pytest.raises(photos.PhotosError, match="broken"):
-            make(source, out)
-        part = tmp_path / f".{spoil}.part"
-        if spoil == "pixels":
-            with open(part / "data" / "train.npy", "r+b") as file:
-                file.seek(1000)
-                file.write(b"other")
-        elif spoil == "journal":
-            with open(part / "journal", "ab") as file:
-                file.write(b"\0\0\0\n[[")
-        else:
-            write(part, "journal", (part / "journal").read_text().replace("\n", "x\n", 1))
-        make(source, out, skip_broken=True)
-    make(source, tmp_path / "direct", skip_broken=True)
-    for spoil in ("pixels", "journal", "plan"):
-        assert contents(tmp_path / spoil) == contents(tmp_path / "direct")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["direct", "out", "source"]
 
 
 def test_nothing_is_prepared_where_no_picture_can_be_used(tmp_path):
@@ -237,22 +212,6 @@ def test_check_says_that_all_is_well_or_lists_every_fault(tmp_path):
         "004.jpg",
         "006.jpg",
     ]
-
-
-def test_the_row_and_the_picture_whose_pixels_changed_are_named(tmp_path):
-    make(own_folder(tmp_path / "source"), tmp_path / "out")
-    summary, faults = checking.check(tmp_path / "out", 1)
-    assert "23 pictures to train on and 2 held out" in summary
-    assert not faults
-    pixels = np.lib.format.open_memmap(tmp_path / "out" / "train.npy", mode="r+")
-    pixels[[3, 20], 1, 2, 3] ^= 1
-    pixels.flush()
-    checked = nbutils("data", "check", tmp_path / "out")
-    assert "2 fault(s)" in complaint(checked)
-    assert "row 3 of train.npy, 006.jpg, is not what was prepared" in checked.stdout
-    with pytest.raises(photos.PhotosError, match=r"row 3 of train.npy, 006.jpg.*nor are 1 others"):
-        sources.load(str(tmp_path / "out"), image_size=16, num_train=23, num_valid=1)
-    assert len(sources.load(str(tmp_path / "out"), image_size=16, num_train=3, num_valid=1).train) == 3
 
 
 @pytest.mark.real_data

@@ -1,8 +1,7 @@
-"""What interrupts a preparation costs nothing that was done, and ends in one line that says what to do."""
+"""What interrupts a preparation ends in one line that says what to do, and leaves nothing half-written."""
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +9,10 @@ import time
 
 import psutil
 import pytest
-from photo_sources import archive, complaint, contents, nbutils, own_folder, write
+from photo_sources import complaint, contents, nbutils, own_folder, write
 
-from nbutils.data import prepare
+from nbutils.data import photos
+from nbutils.data.preparation import prepare
 
 COUNT, SIZE = 400, (400, 300)  # enough work to be interrupted
 
@@ -50,14 +50,18 @@ def start(source, out, *more):
     )
 
 
-def some_done(process, out):
-    """Wait until some batches are in the journal and the process is still at work."""
-    journal, began = out.with_name(f".{out.name}.part") / "journal", time.monotonic()
-    while not journal.exists() or journal.read_bytes().count(b"\n") < 2:
+def at_work(process, out):
+    """Wait until a preparation has begun and its processes are at work."""
+    array, began = out.with_name(f".{out.name}.part") / "data" / "valid.npy", time.monotonic()
+    while not array.exists() or len(workers_of(process)) < 2:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() - began < 60
         time.sleep(0.002)
-    assert process.poll() is None
+
+
+def workers_of(process):
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 def finished(process):
@@ -70,57 +74,47 @@ def gone(processes):
     return psutil.wait_procs(processes, timeout=10)[1] == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("pack", [None, ".tar.bz2"])
-def test_killed_twice_it_ends_with_the_bytes_of_an_undisturbed_preparation(
-    source, undisturbed, tmp_path, pack
+def test_killed_it_starts_again_and_ends_with_the_bytes_of_an_undisturbed_preparation(
+    source, undisturbed, tmp_path
 ):
-    source = archive(source, tmp_path / f"pictures{pack}") if pack else source
-    out = tmp_path / "out"
-    for _ in range(2):
-        process = start(source, out)
-        some_done(process, out)
-        workers = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        finished(process)
-        assert gone(workers)
-        assert not out.exists()
-    code, printed, errors = finished(start(source, out))
-    assert code == 0, errors
-    assert int(re.findall(r"\| \d+/(\d+) \[", printed)[-1]) < COUNT  # not all of them again
-    assert contents(out) == undisturbed
-    assert sorted(path.name for path in tmp_path.iterdir() if "pictures" not in path.name) == ["out"]
-
-
-def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(source, undisturbed, tmp_path):
     process = start(source, tmp_path / "out")
-    some_done(process, tmp_path / "out")
+    at_work(process, tmp_path / "out")
+    workers = workers_of(process)
+    process.kill()
+    finished(process)
+    assert gone(workers)
+    assert not (tmp_path / "out").exists()
+    code, printed, errors = finished(start(source, tmp_path / "out"))
+    assert code == 0, errors
+    assert "an earlier preparation was interrupted; it starts again" in printed
+    assert contents(tmp_path / "out") == undisturbed
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_ctrl_c_ends_in_one_line_and_leaves_nothing(source, tmp_path):
+    process = start(source, tmp_path / "out")
+    at_work(process, tmp_path / "out")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everyone hears it
     code, _, errors = finished(process)
-    assert (code, errors) == (130, "stopped; what is finished is kept, the same command goes on from here\n")
-    assert finished(start(source, tmp_path / "out"))[0] == 0
-    assert contents(tmp_path / "out") == undisturbed
+    said = "stopped; nothing is kept of the preparation, the same command starts again\n"
+    assert (code, errors) == (130, said)
+    assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
-def test_a_killed_worker_is_an_error_that_says_so_and_nothing_is_lost(source, undisturbed, tmp_path):
+def test_a_killed_worker_is_an_error_that_says_so(source, tmp_path):
     process = start(source, tmp_path / "out")
-    some_done(process, tmp_path / "out")
-    workers = [
-        child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())
-    ]
-    workers[0].kill()
+    at_work(process, tmp_path / "out")
+    workers_of(process)[0].kill()
     code, _, errors = finished(process)
     assert code == 2
     assert errors.startswith("error: a process that decodes pictures was ended from outside")
     assert errors.count("\n") == 1
-    assert finished(start(source, tmp_path / "out"))[0] == 0
-    assert contents(tmp_path / "out") == undisturbed
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_of_two_preparations_into_one_folder_the_second_says_so(source, undisturbed, tmp_path):
     first = start(source, tmp_path / "out")
-    some_done(first, tmp_path / "out")
+    at_work(first, tmp_path / "out")
     second = nbutils("data", "prepare", source, "--size", 64, "--out", tmp_path / "out")
     assert "another preparation into this folder is under way" in complaint(second)
     assert finished(first)[0] == 0
@@ -149,25 +143,17 @@ def test_a_disk_that_is_too_small_is_an_error_at_the_door(source, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_later_is_an_error_and_nothing_is_lost(source, undisturbed, tmp_path):
+def test_a_disk_that_fills_later_is_an_error_and_nothing_is_left(source, tmp_path):
     """Room for the arrays, but not for the captions: a file takes it while the pictures are decoded."""
     (tmp_path / "disk").mkdir()
-    fill = (
-        'while [ ! -s "$0/.out.part/journal" ]; do sleep 0.01; done; dd if=/dev/zero of="$0/filler" '
-        "bs=4k 2>/dev/null"
-    )
-    script = (
-        f'({fill}) & {PREPARE}; code=$?; wait; rm "$0/filler"; test $code = 2 && {PREPARE} >&2 && cp -r '
-        '"$0/out" "$2"'
-    )
-    process = mounted(tmp_path / "disk", "size=6m", script, source, tmp_path / "saved")
-    assert process.returncode == 0, process.stdout + process.stderr
-    first, *rest = process.stderr.splitlines()
-    assert first.startswith("error: ")
-    assert "No space left on device" in first
-    assert "what is done is kept" in first
-    assert all(int(count) < COUNT for count in re.findall(r"\| \d+/(\d+) \[", "\n".join(rest)))
-    assert contents(tmp_path / "saved") == undisturbed
+    wait = 'while [ ! -s "$0/.out.part/data/valid.npy" ]; do sleep 0.01; done'
+    fill = f'{wait}; dd if=/dev/zero of="$0/filler" bs=4k'
+    script = f'({fill} 2>/dev/null) & {PREPARE}; code=$?; wait; ls -A "$0"; exit $code'
+    process = mounted(tmp_path / "disk", "size=6m", script, source)
+    line = complaint(process)
+    assert "No space left on device" in line
+    assert "nothing was made, the same command starts again" in line
+    assert process.stdout.splitlines()[-1] == "filler"
 
 
 def test_a_read_only_target_is_named(source, tmp_path):
@@ -186,19 +172,17 @@ def test_the_traceback_is_shown_only_when_asked(tmp_path):
     assert "PhotosError" in debugged.stderr
 
 
-@pytest.mark.slow
 def test_a_picture_that_vanishes_between_listing_and_reading_is_named_like_a_broken_one(
-    source, undisturbed, tmp_path
+    tmp_path, monkeypatch
 ):
-    own = tmp_path / "pictures"
-    shutil.copytree(source, own)
-    last = own / "sub" / f"{COUNT - 1:03}.jpg"
-    process = start(own, tmp_path / "out", "--jobs", "1")
-    some_done(process, tmp_path / "out")
-    last.unlink()
-    code, _, errors = finished(process)
-    assert code == 2
-    assert f"{last}: there is no such file; 1 broken in all" in errors
-    shutil.copy(source / "sub" / last.name, last)
-    assert finished(start(own, tmp_path / "out"))[0] == 0
-    assert contents(tmp_path / "out") == undisturbed
+    own = own_folder(tmp_path / "pictures")
+    found = photos.read_layout
+
+    def vanishing(source):
+        listing = found(source)
+        (own / "000.jpg").unlink()
+        return listing
+
+    monkeypatch.setattr(prepare, "read_layout", vanishing)
+    line = complaint(nbutils("data", "prepare", own, "--size", 16, "--out", tmp_path / "out", "--jobs", 1))
+    assert f"{own / '000.jpg'}: there is no such file; 1 broken in all" in line

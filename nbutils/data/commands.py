@@ -1,5 +1,6 @@
 """`nbutils data`: prepare and check pictures and digits."""
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -29,17 +30,23 @@ def prepare(
     ] = False,
     debug: _Debug = False,
 ):
-    """Make a folder that is fast to read, with checksums. What is interrupted goes on where it stopped."""
+    """Make a folder that is fast to read, with a checksum. What is interrupted starts again."""
     with stopped_in_one_line():
         if source == "mnist":
             from .digits import download
 
             print(download(out))
             return
-        from .prepare import prepare, prepare_coco
+        from .preparation.prepare import prepare, prepare_coco
 
         make = prepare_coco if source == "coco" else partial(prepare, source)
-        print(make(out=out, size=size, jobs=jobs or _cores(), skip_broken=skip_broken))
+        try:
+            print(make(out=out, size=size, jobs=jobs or _cores(), skip_broken=skip_broken))
+        except KeyboardInterrupt:
+            print(
+                "stopped; nothing is kept of the preparation, the same command starts again", file=sys.stderr
+            )
+            raise typer.Exit(130) from None
 
 
 @app.command()
@@ -55,7 +62,7 @@ def check(
 ):
     """Try every picture and caption of a folder, and list what is wrong."""
     with stopped_in_one_line():
-        from .checking import check
+        from .preparation.checking import check
 
         summary, faults = check(folder, jobs or _cores())
         print("\n".join(faults) if faults else summary)

@@ -41,7 +41,8 @@ _CONTENTS = (
     "27ae3e4e09519cfbb04c329615203637",
 )
 _PLACES = ("", "raw", "MNIST/raw")  # of the files in a folder, torchvision's the latter two
-_KERAS = {"mnist.npz": ("x_train", "y_train", "x_test", "y_test")}
+_KERAS = "mnist.npz"
+_KERAS_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _FILE_LIMIT = 1 << 28  # bytes, unpacked
 _HOW = (
     "set NBUTILS_DATA to a folder that holds mnist/ with the four IDX files (plain or .gz), or "
@@ -100,45 +101,42 @@ def load(source, *, image_size=28, num_train=None, num_valid=None, num_test=None
     ):
         if value is not None and value < 1:
             raise DigitsError(f"{name}: {value}; expected at least 1")
-    if source == "embedded":
-        images, labels = _embedded()
-        parts, change = (
-            (slice(0, 1200), slice(1200, 1500), slice(1500, None)),
-            ", enlarged" if image_size > 8 else ", reduced" if image_size < 8 else "",
-        )
-        where = f"scikit-learn's handwritten digits of 8 x 8 pixels{change}"
-        splits = [(images[part], labels[part]) for part in parts]
-    elif source == "binarized":
-        if image_size != binarized.SIDE:
-            raise DigitsError(
-                f"image_size: {image_size}; statically binarised MNIST has {binarized.SIDE} x "
-                f"{binarized.SIDE} pixels and grows or shrinks to no bits"
-            )
-        splits = [
-            (pictures * np.uint8(255), np.full(len(pictures), -1))
-            for pictures in binarized.read(locate(source)).values()
-        ]
-        where = "MNIST, statically binarised by Salakhutdinov and Murray"
-    else:
-        train, test = read_mnist(place := locate(source))
-        first = len(train[1]) - len(train[1]) // 12
-        splits, where = (
-            [(train[0][:first], train[1][:first]), (train[0][first:], train[1][first:]), test],
-            called(place, train, test),
-        )
-    cut = zip(splits, (num_train, num_valid, num_test))
-    train, valid, test = (
-        Digits(
-            torch.from_numpy(_resized(images[:count], image_size)),
-            torch.from_numpy(labels[:count].astype(np.int64)),
-        )
-        for (images, labels), count in cut
-    )
+    splits, where = _parts(source, image_size)
+    parts = []
+    for (images, labels), count in zip(splits, (num_train, num_valid, num_test)):
+        resized = torch.from_numpy(_resized(images[:count], image_size))
+        parts.append(Digits(resized, torch.from_numpy(labels[:count].astype(np.int64))))
+    train, valid, test = parts
     text = (
         f"{where}: {len(train):,} to train on, {len(valid):,} to select models by, {len(test):,} to "
         f"report, at {image_size} x {image_size}."
     )
     return Splits(train, valid, test, text[0].upper() + text[1:])
+
+
+def _parts(source, image_size):
+    """(images, labels) of each split, and what they are."""
+    if source == "embedded":
+        images, labels = _embedded()
+        change = ", enlarged" if image_size > 8 else ", reduced" if image_size < 8 else ""
+        cuts = (slice(0, 1200), slice(1200, 1500), slice(1500, None))
+        where = f"scikit-learn's handwritten digits of 8 x 8 pixels{change}"
+        return [(images[cut], labels[cut]) for cut in cuts], where
+    if source == "binarized":
+        side = binarized.SIDE
+        if image_size != side:
+            raise DigitsError(
+                f"image_size: {image_size}; statically binarised MNIST has {side} x {side} pixels and grows "
+                "or shrinks to no bits"
+            )
+        pictures = binarized.read(locate(source)).values()
+        splits = [(bits * np.uint8(255), np.full(len(bits), -1)) for bits in pictures]
+        return splits, "MNIST, statically binarised by Salakhutdinov and Murray"
+    place = locate(source)
+    (images, labels), test = read_mnist(place)
+    first = len(labels) - len(labels) // 12
+    splits = [(images[:first], labels[:first]), (images[first:], labels[first:]), test]
+    return splits, called(place, (images, labels), test)
 
 
 def grey(digits):
@@ -198,12 +196,13 @@ def read_idx(path):
 def holds_digits(path):
     """Whether a folder holds a file of digits under one of the names that `read_mnist` knows, or the path is
     of one."""
-    path = Path(path)
-    return (
-        path.name in _KERAS
-        or any((path / name).is_file() for name in _KERAS)
-        or any(_idx_paths(path, name) for name in FILES)
-    )
+    return _keras_path(Path(path)) is not None or any(_idx_paths(path, name) for name in FILES)
+
+
+def _keras_path(path):
+    """Where `mnist.npz` lies, which may be the path itself; None where it does not."""
+    path = path if path.name == _KERAS else path / _KERAS
+    return path if path.is_file() else None
 
 
 def _idx_paths(folder, name):
@@ -211,6 +210,20 @@ def _idx_paths(folder, name):
     gzip."""
     names = [f"{form}{suffix}" for form in (name, name.replace("-idx", ".idx")) for suffix in ("", ".gz")]
     return [path for place in _PLACES for form in names if (path := Path(folder) / place / form).is_file()]
+
+
+def describe(path):
+    """One clause about the digits of a folder or file.
+
+    Raises:
+        DigitsError: see `read_mnist`.
+    """
+    train, test = read_mnist(path)
+    _, height, width = train[0].shape
+    return (
+        f"{called(path, train, test)}: {len(train[0]):,} to train on and {len(test[0]):,} to test, "
+        f"{height} x {width} pixels"
+    )
 
 
 def called(place, train, test):
@@ -226,34 +239,23 @@ def called(place, train, test):
     )
 
 
-def _read_keras(path, names):
+def _read_keras(path):
     """The arrays of an npz file, each uint8."""
     try:
         with zipfile.ZipFile(path) as file:
             size = sum(member.file_size for member in file.infolist())
         if size > _FILE_LIMIT:
-            raise DigitsError(f"{path}: refused, it unpacks to {size:,} bytes; MNIST has 55 million")
+            raise ValueError(f"it unpacks to {size:,} bytes, and MNIST has 55 million")
         with np.load(path, allow_pickle=False) as file:
-            arrays = [file[name] for name in names]
-    except DigitsError:
-        raise
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+            arrays = [file[name] for name in _KERAS_ARRAYS]
+        for name, array in zip(_KERAS_ARRAYS, arrays):
+            if array.dtype != np.uint8:
+                raise ValueError(f"{name} is {array.dtype}, not uint8")
+    except Exception as error:  # a broken file can make numpy raise anything at all
+        said = " ".join(str(error).split())
         raise DigitsError(
-            f"{path}: not MNIST as Keras has it ({' '.join(str(error).split())}); expected arrays "
-            f"{', '.join(names)}"
+            f"{path}: not MNIST as Keras has it ({said}); expected arrays {', '.join(_KERAS_ARRAYS)} of uint8"
         ) from None
-    for name, array in zip(names, arrays):
-        if array.dtype != np.uint8:
-            raise DigitsError(f"{path}: {name} is {array.dtype}; expected uint8")
     return arrays
 
 
@@ -268,30 +270,28 @@ def read_mnist(folder):
     """
     folder = Path(folder)
     paths = {name: _idx_paths(folder, name) for name in FILES}
-    keras = next(
-        (path for name in _KERAS for path in (folder, folder / name) if path.name == name and path.is_file()),
-        None,
-    )
+    keras = _keras_path(folder)
     if keras and not any(paths.values()):
-        (names,) = _KERAS.values()
-        found = [(f"{keras}: {name}", array) for name, array in zip(names, _read_keras(keras, names))]
+        found = [(f"{keras}: {name}", array) for name, array in zip(_KERAS_ARRAYS, _read_keras(keras))]
     else:
         found = []
         for name, places in paths.items():
             if not places:
                 raise DigitsError(f"{folder / name}: neither it nor {name}.gz is there; {_HOW}")
             found.append((places[0], read_idx(places[0])))
-    for number, (where, array) in enumerate(found):
-        if array.ndim != (1 if number % 2 else 3):
-            raise DigitsError(f"{where}: has {array.ndim} dimension(s); expected {1 if number % 2 else 3}")
-        expected = len(found[number - number % 2][1])
-        if number % 2 and (len(array) != expected or array.max(initial=0) > 9):
+    parts = []
+    for (place, images), (labels_place, labels) in (found[:2], found[2:]):
+        for where, array, dimensions in ((place, images, 3), (labels_place, labels, 1)):
+            if array.ndim != dimensions:
+                raise DigitsError(f"{where}: has {array.ndim} dimension(s); expected {dimensions}")
+        highest = labels.max(initial=0)
+        if len(labels) != len(images) or highest > 9:
             raise DigitsError(
-                f"{where}: {len(array):,} labels up to {array.max(initial=0)}; expected {expected:,} "
-                "between 0 and 9"
+                f"{labels_place}: {len(labels):,} labels up to {highest}; expected {len(images):,} between 0 "
+                "and 9"
             )
-    images, labels, test_images, test_labels = (array for _, array in found)
-    return (images, labels), (test_images, test_labels)
+        parts.append((images, labels))
+    return tuple(parts)
 
 
 def locate(source):
@@ -301,7 +301,7 @@ def locate(source):
         return binarized.find()
     if source == "mnist":
         return find_mnist()
-    if not Path(source).is_dir() and not (Path(source).name in _KERAS and Path(source).is_file()):
+    if not Path(source).is_dir() and not (Path(source).name == _KERAS and Path(source).is_file()):
         raise DigitsError(
             f"digit_data: {source!r}; expected one of {', '.join(SOURCES)}, or an existing folder of "
             "IDX files"

@@ -4,11 +4,12 @@ folders."""
 from pathlib import Path
 from typing import NamedTuple
 
-from .archives import Folder
 from .captions import MAX_CAPTIONS, clean
 from .errors import PhotosError, Unusable
-from .layouts import SPLITS, read_captions
-from .pictures import decode
+from .folders.archives import Folder
+from .folders.layouts import read_captions
+from .folders.pictures import decode
+from .folders.tables import SPLITS
 
 
 class Fault(NamedTuple):
@@ -34,7 +35,6 @@ class Listing(NamedTuple):
     layout: str
     splits: dict[str, list[Picture]]
     faults: list[Fault]
-    uncaptioned: int  # pictures that the layout counts as its own and has no captions for
     understood: str  # how the captions were read, a clause
 
 
@@ -44,10 +44,10 @@ def read_layout(source):
     COCO (`annotations/captions_train2014.json` beside `train2014/`, likewise `val2014`, or both of 2017), the
     class project (`dict_key_imgID_value_caps_train_and_valid.pkl` beside the same folders of 2014), or an own
     folder, which gives every tenth picture to "valid". Its captions are in one file: a table with a header
-    (`captions.csv`, `.tsv` or `.txt`, Hugging Face's `metadata.csv`, Flickr30k's `results.csv`), JSON
-    (`captions.json`, an object from file to captions; `captions.jsonl` or `metadata.jsonl`, an object a line;
-    Karpathy's `dataset*.json`, which brings its own splits), or in a `.txt` beside each picture. Its pictures
-    lie where the captions say, or all in one folder.
+    (`captions.csv`, `.tsv` or `.txt`, Hugging Face's `metadata.csv`, Flickr30k's `results.csv`), one without
+    (`Flickr8k.token.txt`), JSON (`captions.json`, an object from file to captions; `captions.jsonl` or
+    `metadata.jsonl`, an object a line; Karpathy's `dataset*.json`, which brings its own splits), or in a
+    `.txt` beside each picture. Its pictures lie where the captions say, or all in one folder.
 
     Args:
         source: from `archives.open_source`.
@@ -56,23 +56,21 @@ def read_layout(source):
     Raises:
         PhotosError: no known layout, captions that cannot be read, or none of their pictures there.
     """
-    layout, captions, uncaptioned, understood = read_captions(source)
+    layout, captions, understood = read_captions(source)
     splits, faults = {}, []
     for split in SPLITS:
         splits[split] = [
             _picture(source, file, texts, faults) for file, texts in sorted(captions[split].items())
         ]
         if all(picture.size is None for picture in splits[split]):
-            first = (
-                f"{splits[split][0].file}, which is not in {source.path}, nor is any other picture"
-                if splits[split]
-                else "no picture"
-            )
+            first = "no picture"
+            if splits[split]:
+                first = f"{splits[split][0].file}, which is not in {source.path}, nor is any other picture"
             raise PhotosError(
                 f"{source.path}: the captions ({layout}) name {first} for the split {split!r}; put the "
                 "pictures where the captions say"
             )
-    return Listing(layout, splits, faults, uncaptioned, understood)
+    return Listing(layout, splits, faults, understood)
 
 
 def _picture(source, file, texts, faults):
@@ -109,10 +107,8 @@ def read_folder(folder):
     listing = read_layout(source)
     if listing.faults:
         (file, reason), count = listing.faults[0], len(listing.faults)
-        raise PhotosError(
-            f"{folder / file}: {reason}"
-            + (f" ({count:,} faults in all, which `nbutils data check {folder}` lists)" if count > 1 else "")
-        )
+        others = f" ({count:,} faults in all, which `nbutils data check {folder}` lists)" if count > 1 else ""
+        raise PhotosError(f"{folder / file}: {reason}{others}")
     if source.zips:
         raise PhotosError(
             f"{folder}: its pictures are in zip files; make a folder to work from with `nbutils data "

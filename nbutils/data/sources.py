@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import photos, prepared, scenes
+from . import photos, scenes
 from .captions import Vocabulary
 from .fingerprints import fingerprint
-from .tables import FEW, LEAST_HELD_OUT
+from .folders.tables import FEW, LEAST_HELD_OUT
+from .preparation import prepared
 
 SOURCES = ("scenes", "photos")
 _VALID_FIRST = 10_000_000  # scenes from here on are held out, however many are trained on
@@ -74,10 +75,8 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
         if value < least:
             raise ValueError(f"{name}: {value}; expected at least {least}")
     if data == "scenes":
-        train, valid = (
-            _draw(range(num_train), seed, image_size),
-            _draw(range(_VALID_FIRST, _VALID_FIRST + num_valid), seed, image_size),
-        )
+        train = _draw(range(num_train), seed, image_size)
+        valid = _draw(range(_VALID_FIRST, _VALID_FIRST + num_valid), seed, image_size)
         where = f"Procedurally drawn scenes of series {seed}"
     else:
         folder = photos_folder(data)
@@ -86,17 +85,10 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
         where = f"Captioned photographs from the folder {folder.name}"
         if len(valid) < min(num_valid, LEAST_HELD_OUT):
             raise photos.PhotosError(f"{folder}: {len(valid)} pictures are held out; {FEW}")
-    vocabulary, content = (
-        Vocabulary.build(train.captions),
-        fingerprint(train.images, train.captions, valid.images, valid.captions),
-    )
-    return Splits(
-        train,
-        valid,
-        vocabulary,
-        f"{where}: {len(train):,} to train on, {len(valid):,} held out, {image_size} x {image_size} pixels.",
-        content,
-    )
+    counts = f"{len(train):,} to train on, {len(valid):,} held out"
+    description = f"{where}: {counts}, {image_size} x {image_size} pixels."
+    content = fingerprint(train.images, train.captions, valid.images, valid.captions)
+    return Splits(train, valid, Vocabulary.build(train.captions), description, content)
 
 
 def photos_folder(data):
@@ -136,23 +128,15 @@ def _read(folder, size, counts):
 
 
 def _map(folder, size, counts):
-    """The first pictures of each split of a prepared folder, mapped into memory and compared with their
-    checksums."""
+    """The first pictures of each split of a prepared folder, mapped into memory."""
     found = prepared.open_prepared(folder)
-    if found.manifest["image_size"] != size:
-        made, source = found.manifest["image_size"], found.manifest["source"]
-        again = (
-            f"`nbutils data prepare SOURCE --size {size} --out OTHER`, where SOURCE is {source} as it was "
-            "before"
-        )
+    made, source = found.manifest["image_size"], found.manifest["source"]
+    if made != size:
         raise photos.PhotosError(
-            f"{folder}: holds pictures of {made} x {made} pixels; image_size is {size}; choose {made}, "
-            f"or prepare them with {again}"
+            f"{folder}: holds pictures of {made} x {made} pixels; image_size is {size}; choose {made}, or "
+            f"prepare them with `nbutils data prepare SOURCE --size {size} --out OTHER`, where SOURCE is "
+            f"{source} as it was before"
         )
     for split, count in counts.items():
-        if changed := found.changed(split, count):
-            raise photos.PhotosError(found.complaint(split, changed))
-        yield CaptionedPictures(
-            torch.from_numpy(found.images[split][:count]),
-            tuple(row.captions for row in found.rows[split][:count]),
-        )
+        captions = tuple(row.captions for row in found.rows[split][:count])
+        yield CaptionedPictures(torch.from_numpy(found.images[split][:count]), captions)

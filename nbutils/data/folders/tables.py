@@ -7,11 +7,12 @@ What is ambiguous, of a wrong type or leads out of the folder is refused by name
 import csv
 import io
 import json
+import re
 import reprlib
 from collections import Counter
 from pathlib import PurePosixPath
 
-from .errors import PhotosError, Unusable
+from ..errors import PhotosError, Unusable
 from .names import inside
 
 SPLITS = ("train", "valid")
@@ -23,11 +24,12 @@ FEW = (
 _FILE = ("file", "file_name", "filename", "image", "image_name", "image_file", "image_path", "img", "path")
 _CAPTION = ("caption", "captions", "text", "comment", "description", "sentence")
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+# The one row of Flickr30k's results.csv that lacks a bar, and what it was to be.
+_LACKS_A_BAR = ["2199200615.jpg", "4   A dog runs across the grass ."]
+_MENDED = ["2199200615.jpg", "4", "A dog runs across the grass ."]
 _KARPATHY = "Karpathy's splits"
-_KARPATHY_SPLITS = {
-    "train": ("train", "restval"),
-    "valid": ("val",),
-}  # "test" is for a last look, which nothing here takes
+# Those of "test" are for a last look, which nothing here takes.
+_KARPATHY_SPLITS = {"train": ("train", "restval"), "valid": ("val",)}
 
 
 def every_tenth(where, captions):
@@ -64,11 +66,9 @@ def decoded(where, content):
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        found = (
-            "UTF-16"
-            if content[:2] in (b"\xff\xfe", b"\xfe\xff")
-            else f"not UTF-8 (byte {error.start:,} is 0x{content[error.start]:02x})"
-        )
+        found = f"not UTF-8 (byte {error.start:,} is 0x{content[error.start]:02x})"
+        if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            found = "UTF-16"
         raise PhotosError(f"{where}: the text is {found}; save it as UTF-8") from None
 
 
@@ -108,14 +108,16 @@ def fields(where, value, kind_of_file, **expected):
 def own_table(source, name):
     """What `read_captions` gives, but for the layout, of an own folder with a table."""
     where = source.where(name)
-    understood, *rows = _KINDS[PurePosixPath(name).suffix](source, name)
+    read = _tokens if ".token" in name else _KINDS[PurePosixPath(name).suffix]
+    understood, *rows = read(source, name)
     if understood == _KARPATHY:
         splits = {split: _gathered(rows, kept) for split, kept in _KARPATHY_SPLITS.items()}
-        splits = dict(zip(splits, _placed(source, where, splits.values())))
+        folder = _folder_of(source, where, {file for captions in splits.values() for file in captions})
+        splits = {split: _within(folder, captions) for split, captions in splits.items()}
     else:
-        (captions,) = _placed(source, where, [_gathered(rows)])
-        splits = every_tenth(where, captions)
-    return splits, 0, f"{name}: {understood}"
+        captions = _gathered(rows)
+        splits = every_tenth(where, _within(_folder_of(source, where, set(captions)), captions))
+    return splits, f"{name}: {understood}"
 
 
 def _gathered(rows, splits=(None,)):
@@ -127,29 +129,27 @@ def _gathered(rows, splits=(None,)):
     return captions
 
 
-def _placed(source, where, parts):
-    """Captions by files as they lie in the source: where the captions say, or else all in one folder of
-    it."""
-    parts = list(parts)
-    files = {file for captions in parts for file in captions}
-    if not any(source.size(file) is not None for file in files):
-        tails = (
-            (name[:cut], name[cut + 1 :])
-            for name in source.names()
-            for cut, sign in enumerate(name)
-            if sign == "/"
+def _folder_of(source, where, files):
+    """The one folder of the source that holds the pictures, or "" where they lie as the captions say."""
+    if any(source.size(file) is not None for file in files):
+        return ""
+    folders = set()
+    for name in source.names():
+        parts = name.split("/")
+        for cut in range(1, len(parts)):
+            if "/".join(parts[cut:]) in files:
+                folders.add("/".join(parts[:cut]))
+    if len(folders) > 1:
+        first, second, *_ = sorted(folders)
+        raise PhotosError(
+            f"{where}: names pictures that are in {first} as well as in {second}; expected them in one folder"
         )
-        folders = sorted({folder for folder, tail in tails if tail in files})
-        if len(folders) > 1:
-            raise PhotosError(
-                f"{where}: names pictures that are in {folders[0]} as well as in {folders[1]}; "
-                "expected them in one folder"
-            )
-        if folders:
-            parts = [
-                {f"{folders[0]}/{file}": texts for file, texts in captions.items()} for captions in parts
-            ]
-    return parts
+    return folders.pop() if folders else ""
+
+
+def _within(folder, captions):
+    """Captions by files of a folder."""
+    return {f"{folder}/{file}" if folder else file: texts for file, texts in captions.items()}
 
 
 def _columns(where, names):
@@ -174,41 +174,52 @@ def _csv(source, name):
     where, text = source.where(name), text_of(source, name)
     rows = None
     try:
-        headers = {
-            delimiter: next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
-            for delimiter in _DELIMITERS
-        }
-        delimiter = max(_DELIMITERS, key=lambda delimiter: len(headers[delimiter]))
-        header = headers[delimiter]
+        delimiter, header = _header(text)
         file, caption = _columns(where, header)
-        yield (
-            f"columns {header[file].strip()} and {header[caption].strip()}, separated by "
-            f"{_DELIMITERS[delimiter]}"
-        )
+        names = f"{header[file].strip()} and {header[caption].strip()}"
+        yield f"columns {names}, separated by {_DELIMITERS[delimiter]}"
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         next(rows)
-        for row in rows:
+        for row in filter(None, rows):
+            if [cell.strip() for cell in row] == _LACKS_A_BAR and len(header) == len(_MENDED):
+                row = _MENDED
             place = f"{where}, line {rows.line_num}"
-            if row and (len(row) != len(header) or not row[file].strip()):
-                advice = (
-                    "a caption that holds commas in quotes"
-                    if delimiter == ","
-                    else f"separated by {_DELIMITERS[delimiter]}"
-                )
+            if len(row) != len(header) or not row[file].strip():
+                advice = f"separated by {_DELIMITERS[delimiter]}"
+                if delimiter == ",":
+                    advice = "a caption that holds commas in quotes"
                 raise PhotosError(
                     f"{place}: found {reprlib.repr(row)}; expected {len(header)} columns, {advice}"
                 )
-            if row:
-                yield (
-                    None,
-                    place,
-                    row[file].strip(),
-                    [row[caption].strip() if delimiter == "|" else row[caption]],
-                )
+            text = row[caption].strip() if delimiter == "|" else row[caption]
+            yield None, place, row[file].strip(), [text]
     except csv.Error as error:
-        raise PhotosError(
-            f"{where}, line {rows.line_num if rows else 1}: not readable as CSV: {error}"
-        ) from None
+        line = rows.line_num if rows else 1
+        raise PhotosError(f"{where}, line {line}: not readable as CSV: {error}") from None
+
+
+def _header(text):
+    """The delimiter that makes the most columns of the first row, and the columns."""
+    headers = {}
+    for delimiter in _DELIMITERS:
+        headers[delimiter] = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    delimiter = max(headers, key=lambda delimiter: len(headers[delimiter]))
+    return delimiter, headers[delimiter]
+
+
+def _tokens(source, name):
+    """Rows of Flickr8k's texts without a header, `file#number<TAB>caption`; yields how it was read first."""
+    yield "file, # and a number, a tab, and a caption"
+    for number, line in enumerate(text_of(source, name).split("\n"), 1):
+        place = f"{source.where(name)}, line {number}"
+        found = re.fullmatch(r"([^\t]+)#\d+\t(.*)", line.rstrip("\r"))
+        if found:
+            yield None, place, found[1], [found[2].strip()]
+        elif line.strip():
+            raise PhotosError(
+                f"{place}: found {reprlib.repr(line)}; expected the name of a file, # and a number, a tab, "
+                "and a caption"
+            )
 
 
 def _json_lines(source, name):
@@ -253,23 +264,26 @@ def _json(source, name):
     yield "an object from file to captions"
     seen = set()
     for file, value in content.items():
-        if named(where, file) in seen:
+        plain = named(where, file)
+        if plain in seen:
             raise PhotosError(
-                f"{where}: the file {named(where, file)} is in it twice; expected every file once, "
-                "with a list of captions"
+                f"{where}: the file {plain} is in it twice; expected every file once, with a list of captions"
             )
-        seen.add(named(where, file))
+        seen.add(plain)
         yield None, where, file, _texts(where, file, value)
 
 
 def _karpathy(where, images):
+    known = {"test", *_KARPATHY_SPLITS["train"], *_KARPATHY_SPLITS["valid"]}
     for number, image in enumerate(images):
         place = f"{where}: images[{number}]"
         file, split, sentences = fields(place, image, _KARPATHY, filename=str, split=str, sentences=list)
-        if split not in {name for names in _KARPATHY_SPLITS.values() for name in names} | {"test"}:
+        if split not in known:
             raise PhotosError(f"{place}: split is {split!r}; expected train, restval, val or test")
         texts = [fields(place, sentence, _KARPATHY, raw=str)[0] for sentence in sentences]
-        yield split, place, f"{image['filepath']}/{file}" if image.get("filepath") else file, texts
+        if image.get("filepath"):
+            file = f"{image['filepath']}/{file}"
+        yield split, place, file, texts
 
 
 def _texts(where, file, value):

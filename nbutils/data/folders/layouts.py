@@ -10,9 +10,9 @@ import re
 import reprlib
 from pathlib import PurePosixPath
 
+from ..captions import MAX_CAPTIONS
+from ..errors import PhotosError, Unusable
 from . import captions_pickle
-from .captions import MAX_CAPTIONS
-from .errors import PhotosError, Unusable
 from .names import CLASS_PROJECT, TABLE, is_picture
 from .tables import SPLITS, decoded, every_tenth, fields, named, own_table, parsed, text_of
 
@@ -28,20 +28,12 @@ def read_captions(source):
     Returns:
         layout: "COCO", "class project" or "own folder".
         captions: dict from split to a dict from file to a list of str.
-        uncaptioned: how many pictures the layout counts as its own and has no captions for.
         understood: how the captions were read, a clause.
     Raises:
         PhotosError: no known layout, or captions that cannot be read.
     """
-    years = {
-        split: {
-            m[1]
-            for name in source.files("annotations")
-            if (m := re.search(rf"/captions_{part}(\d{{4}})\.json$", name))
-        }
-        for split, part in _FOLDERS.items()
-    }
-    whole, some = years["train"] & years["valid"], years["train"] | years["valid"]
+    years = {split: _coco_years(source, part) for split, part in _FOLDERS.items()}
+    whole = years["train"] & years["valid"]
     if len(whole) > 1:
         raise PhotosError(
             f"{source.path}: annotations has captions of {' and of '.join(sorted(whole))}; expected "
@@ -50,14 +42,9 @@ def read_captions(source):
     if whole:
         (year,) = whole
         found = {split: _coco(source, split, year) for split in SPLITS}
-        return (
-            "COCO",
-            {split: captions for split, (captions, _) in found.items()},
-            sum(count for _, count in found.values()),
-            f"captions of {year}",
-        )
+        return "COCO", found, f"captions of {year}"
     if source.size(CLASS_PROJECT) is not None:
-        return "class project", *_class_project(source), CLASS_PROJECT
+        return "class project", _class_project(source), CLASS_PROJECT
     tables = [name for name in source.files("") if TABLE.fullmatch(name)]
     if len(tables) > 1:
         raise PhotosError(
@@ -65,27 +52,31 @@ def read_captions(source):
         )
     if tables:
         return "own folder", *own_table(source, tables[0])
-    if some:
-        there = ", ".join(
-            sorted(f"captions_{_FOLDERS[split]}{year}.json" for split in SPLITS for year in years[split])
-        )
-        lacking = sorted(
-            f"captions_{_FOLDERS[split]}{year}.json" for split in SPLITS for year in some - years[split]
-        )
-        raise PhotosError(
-            f"{source.path}: annotations has {there} and not {lacking[0]}: there is no such file; "
-            "expected COCO's captions to train on and to hold out"
-        )
+    _refuse_half_of_coco(source, years)
     if texts := _texts_beside(source):
         return "own folder", *texts
     expected = (
         f"annotations/captions_train2014.json (or of 2017), {CLASS_PROJECT}, captions.csv, .tsv, .txt, "
-        ".json or .jsonl, metadata.csv or .jsonl"
+        ".json or .jsonl, metadata.csv or .jsonl, results.csv, Flickr8k.token.txt, dataset.json"
     )
-    raise PhotosError(
-        f"{source.path}: no captions found; expected {expected}, results.csv, dataset.json, or a .txt "
-        "beside each picture"
-    )
+    raise PhotosError(f"{source.path}: no captions found; expected {expected}, or a .txt beside each picture")
+
+
+def _coco_years(source, part):
+    """The years of which there are COCO's captions."""
+    found = (re.search(rf"/captions_{part}(\d{{4}})\.json$", name) for name in source.files("annotations"))
+    return {match[1] for match in found if match}
+
+
+def _refuse_half_of_coco(source, years):
+    """Refuse COCO's captions of which only those to train on are there, or only those to hold out."""
+    for split, other in (("train", "valid"), ("valid", "train")):
+        for year in sorted(years[split] - years[other]):
+            there, lacking = (f"captions_{_FOLDERS[part]}{year}.json" for part in (split, other))
+            raise PhotosError(
+                f"{source.path}: annotations has {there} and not {lacking}: there is no such file; "
+                "expected COCO's captions to train on and to hold out"
+            )
 
 
 def _coco(source, split, year):
@@ -119,8 +110,7 @@ def _coco(source, split, year):
                 "images does not have"
             )
         captions[files[identity]].append(caption)
-    captioned = {file: texts for file, texts in captions.items() if texts}
-    return captioned, len(captions) - len(captioned)
+    return {file: texts for file, texts in captions.items() if texts}
 
 
 def _class_project(source):
@@ -129,7 +119,7 @@ def _class_project(source):
         captions = _plain_captions(captions_pickle.read(source.read(CLASS_PROJECT)))
     except Unusable as error:
         raise PhotosError(f"{where}: {error}") from None
-    splits, uncaptioned = {}, 0
+    splits = {}
     for split, part in _FOLDERS.items():
         folder = f"{part}2014"
         pictures = [PurePosixPath(file) for file in source.files(folder) if is_picture(file)]
@@ -145,8 +135,7 @@ def _class_project(source):
         if not captioned:
             raise PhotosError(f"{where}: has captions for none of the {len(pictures)} pictures in {folder}")
         splits[split] = {file: captions[stem] for stem, file in captioned.items()}
-        uncaptioned += len(pictures) - len(captioned)
-    return splits, uncaptioned
+    return splits
 
 
 def _plain_captions(content):
@@ -156,21 +145,11 @@ def _plain_captions(content):
         raise Unusable(f"expected a dict from file name to a list of captions, found {reprlib.repr(content)}")
     captions = {}
     for name, texts in content.items():
-        texts = texts[: MAX_CAPTIONS + 1] if isinstance(texts, list | tuple) else None
-        if (
-            not isinstance(name, str | bytes)
-            or texts is None
-            or not all(isinstance(text, str | bytes) for text in texts)
-        ):
-            raise Unusable(
-                "expected a dict from file name to a list of captions, found "
-                f"{reprlib.repr({name: content[name]})}"
-            )
-        try:
-            name, *texts = (text.decode() if isinstance(text, bytes) else text for text in (name, *texts))
-        except UnicodeDecodeError:
-            raise Unusable(f"{reprlib.repr(name)} or a caption of it is bytes that are not UTF-8") from None
-        captions[name] = texts
+        kept = texts[: MAX_CAPTIONS + 1] if isinstance(texts, list | tuple) else [None]
+        if not all(isinstance(text, str) for text in (name, *kept)):
+            found = reprlib.repr({name: texts})
+            raise Unusable(f"expected a dict from file name to a list of captions, found {found}")
+        captions[name] = list(kept)
     return captions
 
 
@@ -192,12 +171,7 @@ def _texts_beside(source):
             )
         if content is None:
             raise PhotosError(f"{source.where(name)}: {reason}")
-        captions[stems[name][0]] = [
-            line for line in decoded(source.where(name), content).splitlines() if line.strip()
-        ]
-    uncaptioned = sum(map(len, stems.values())) - len(captions)
-    return (
-        every_tenth(str(source.path), captions),
-        uncaptioned,
-        "a text beside each picture, a caption on each line",
-    )
+        lines = decoded(source.where(name), content).splitlines()
+        captions[stems[name][0]] = [line for line in lines if line.strip()]
+    splits = every_tenth(str(source.path), captions)
+    return splits, "a text beside each picture, a caption on each line"

@@ -7,11 +7,14 @@ from pathlib import PurePosixPath
 
 from PIL import Image
 
-from .captions import CONTROL
-from .errors import Unusable
+from ..captions import CONTROL
+from ..errors import Unusable
 
 CLASS_PROJECT = "dict_key_imgID_value_caps_train_and_valid.pkl"
-_TABLES = r"captions\.(csv|tsv|txt|jsonl?)|metadata\.(csv|jsonl)|results\.csv|dataset(_\w+)?\.json"
+_TABLES = (
+    r"captions\.(csv|tsv|txt|jsonl?)|metadata\.(csv|jsonl)|results\.csv|dataset(_\w+)?\.json"
+    r"|(Flickr8k|results_\d+)\.token(\.txt)?"
+)
 TABLE = re.compile(_TABLES)  # names of files that can hold the captions of an own folder
 CAPTIONS = re.compile(rf"{_TABLES}|captions_(train|val)\d{{4}}\.json|{re.escape(CLASS_PROJECT)}")
 _BY_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX")  # and ._* of macOS
