@@ -26,7 +26,7 @@ const copied = id => {
 for (const place of all('[data-shows]')) place.append(copied(place.dataset.shows));
 
 // Animations move by their frames, so that the slider says where they are and a pause stops there.
-for (const figure of all('figure.animated')) {
+for (const figure of all('figure.animated:has(.strip)')) {
   const slider = figure.querySelector('input[type=range]'), wait = +figure.querySelector('.strip').dataset.milliseconds;
   const show = frame => { slider.value = frame; slider.dispatchEvent(new Event('input')); };
   const move = () => {
