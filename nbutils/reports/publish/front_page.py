@@ -11,7 +11,7 @@ from PIL import Image
 
 from ...show import animation, figures
 from .. import series
-from ..render import rendering
+from ..render import pictures
 
 BEGIN, END = "<!-- published -->", "<!-- /published -->"
 ANIMATION = "animation.gif"
@@ -37,7 +37,7 @@ def moving_pictures(notebooks):
     for name, notebook in notebooks.items():
         moving = re.findall(
             r'<img class="moving"[^>]*? src="data:image/gif;base64,([^"]*)" alt="([^"]*)"',
-            rendering.key_figure(notebook),
+            pictures.figure(notebook),
         )
         if moving:
             cells = [_frames(base64.b64decode(content)) for content, _ in moving[:_PICTURES]]
