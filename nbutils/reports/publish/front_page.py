@@ -11,7 +11,7 @@ from PIL import Image
 
 from ...show import animation, figures
 from .. import series
-from ..render import rendering
+from ..render import pictures
 
 BEGIN, END = "<!-- published -->", "<!-- /published -->"
 ANIMATION = "animation.gif"
@@ -32,22 +32,17 @@ def moving_pictures(notebooks):
     Args:
         notebooks: dict from name to executed notebook, the most telling first.
     Returns:
-        name of the notebook, bytes of a GIF, and what it shows; None where no key figure moves.
+        name of the notebook, bytes of a GIF, and what each shows, list of texts; None where no key figure
+        moves.
     """
     for name, notebook in notebooks.items():
         moving = re.findall(
             r'<img class="moving"[^>]*? src="data:image/gif;base64,([^"]*)" alt="([^"]*)"',
-            rendering.key_figure(notebook),
-        )
+            pictures.figure(notebook),
+        )[:_PICTURES]
         if moving:
-            cells = [_frames(base64.b64decode(content)) for content, _ in moving[:_PICTURES]]
-            return (
-                name,
-                animation.gif(_side_by_side(cells)),
-                " ".join(
-                    f"{number}: {unescape(alt)}" for number, (_, alt) in enumerate(moving[:_PICTURES], 1)
-                ),
-            )
+            cells = [_frames(base64.b64decode(content)) for content, _ in moving]
+            return name, animation.gif(_side_by_side(cells)), [unescape(alt) for _, alt in moving]
     return None
 
 
@@ -118,31 +113,36 @@ def block(folder, titles, findings, moving, profile, commit):
     parts = []
     if moving:
         name, _, shown = moving
+        numbered = " ".join(f"{number}: {text}" for number, text in enumerate(shown, 1))
+        source = f"[report {_number(name)}]({folder}/{name}.html#figure-key)"
         parts += [
-            f"![Animations side by side. {figures.plain(shown)}]({folder}/{ANIMATION})",
-            f"From [report {_number(name)}]({folder}/{name}.html#figure-key), as published here.",
+            f"![Animations side by side. {figures.plain(numbered)}]({folder}/{ANIMATION})",
+            f"From left to right: {_labels(shown)} The first of {source}, not chosen by hand.",
         ]
-    parts.append(
-        f"Published in [`{folder}`]({folder}): the run of commit `{commit}` at profile `{profile}`."
-        + " It found:" * bool(_headlines(findings))
-    )
-    parts += [
-        "\n".join(
-            (
-                f"- {figures.plain(found['text'])} ([report "
-                f"{_number(name)}]({folder}/{name}.html#{found['evidence']}))"
-            )
-            for name, found in _headlines(findings)
-        )
+    found = [
+        f"- {figures.plain(finding['text'])} "
+        f"([report {_number(name)}]({folder}/{name}.html#{finding['evidence']}))"
+        for name, finding in _headlines(findings)
     ]
+    made = f"the run of commit `{commit}` at profile `{profile}`"
+    reports = f"**[All {len(titles)} reports]({folder}/index.html)**"
+    parts.append(f"{reports}: {made}." + " It found:" * bool(found))
+    parts.append("\n".join(found))
     pages = ", ".join(
         f'[{_number(name)}]({folder}/{name}.html "{_title(title)}")' for name, title in titles.items()
     )
-    parts.append(
-        f"Pages, for a browser in a clone: [all reports]({folder}/index.html), [how each was "
-        f"run]({folder}/status.html), {pages}."
-    )
+    ways = f"[how each was run]({folder}/status.html), [search]({folder}/search.html)"
+    parts.append(f"Page by page: {pages}; {ways}.")
     return "\n\n".join(part for part in parts if part)
+
+
+def _labels(shown):
+    """What each of the animations is filled by, or shows: one sentence each."""
+    captions = [text.partition("caption: ")[2] for text in shown]
+    if all(captions):
+        numbered = enumerate(captions, 1)
+        return " ".join(f"({number}) *{figures.plain(caption)}*" for number, caption in numbered)
+    return f"{figures.plain('; '.join(shown))}."
 
 
 def with_block(readme, text, begin=BEGIN, end=END):

@@ -15,8 +15,10 @@ from nbformat.v4 import new_markdown_cell
 
 from ...files import write_text
 from .. import series
+from . import fonts, index_page, pictures, searching
 from .cells import TEMPLATES, LinkError, Renderer, ReportExporter, arranged
 
+_OF_ALL = ("index.html", "status.html", "search.html")  # of the series as a whole
 _SEAL = "\n<!-- digest "  # before a digest that tells a page cut short or altered from a whole one
 
 
@@ -132,7 +134,7 @@ def _referring(page, numbers, whole):
 def damaged(out, names):
     """Which pages of notebooks run into `out` before, and of their index, are missing or altered."""
     pages = [f"{name}.html" for name in names if (out / f"{name}.ipynb").is_file()]
-    return [page for page in (*pages, "index.html", "status.html") if pages and not _whole(out / page)]
+    return [page for page in (*pages, *_OF_ALL) if pages and not _whole(out / page)]
 
 
 def series_pages(out, names, outcomes):
@@ -156,11 +158,14 @@ def series_pages(out, names, outcomes):
         failures |= {name: reason} if reason else {}
     for name, card in cards.items():
         card["page"] = f"{name}.html" if name in there else None
-        card["findings"] = [] if name in failures else card["findings"]
+        if name in failures:
+            card |= {"findings": [], "finished": False}
     outcomes = outcomes | {
         name: outcomes[name] | {"status": "failed", "error": reason} for name, reason in failures.items()
     }
-    return {page: _sealed(text) for page, text in (pages | _index(cards, outcomes)).items()}, failures
+    written = {name: pages[f"{name}.html"] for name in there}
+    pages |= _index(out, cards, outcomes, written)
+    return {page: _sealed(text) for page, text in pages.items()}, failures
 
 
 def write_page(out, name, outcomes):
@@ -186,10 +191,13 @@ def write_index(out, outcomes, run):
         out, outcomes: see `series_pages`; an outcome of what has not ended has a `note` and no seconds.
         run: dict for the template: `counted`, `stages`, `broken_off`, `now`, `renewed`.
     """
-    cards = _cards(out, outcomes)
+    cards, written = _cards(out, outcomes), {}
     for name, card in cards.items():
-        card["page"] = f"{name}.html" if (out / f"{name}.html").is_file() else None
-    for page, text in _index(cards, outcomes, run).items():
+        path = out / f"{name}.html"
+        card["page"] = path.name if path.is_file() else None
+        if card["page"]:
+            written[name] = path.read_text(encoding="utf-8", errors="replace")
+    for page, text in _index(out, cards, outcomes, written, run).items():
         write_text(out / page, _sealed(text))
 
 
@@ -201,15 +209,22 @@ def _cards(out, outcomes):
         ended = outcome["status"] in ("done", "failed") and executed.is_file()
         notebook = nbformat.read(executed, as_version=4) if ended else series.source(source)
         title, abstract = title_and_abstract(notebook) if notebook and notebook.cells else (name, "")
+        found = _findings(out, name) if outcome["status"] == "done" else []  # not an earlier run's
         cards[name] = {
             "name": name,
+            "number": name.split("_")[0],
             "ended": ended,
+            "finished": ended and outcome["status"] == "done" and not outcome.get("old"),
             "title": title,
             "abstract": _abstract(abstract),
-            "findings": _findings(out, name) if outcome["status"] == "done" else [],  # not an earlier run's
-            "picture": key_picture(notebook) if ended else None,
+            "findings": found,
+            "picture": pictures.picture(pictures.figure(notebook)) if ended else None,
+            "evidence": pictures.evidence(notebook, found[0]["evidence"]) if found else None,
+            "animations": pictures.animations(pictures.figure(notebook)) if ended else [],
             "facts": notebook.metadata.get("nbutils", {}) if ended else {},
             "old": outcome.get("old", ""),
+            "collects": series.said(source, "needs") == series.ALL_BEFORE,
+            **{fact: series.said(source, fact) for fact in ("telling", "entrance", "minutes")},
         }
     return cards
 
@@ -255,13 +270,36 @@ def template(name):
     ).get_template(f"{name}.html.j2")
 
 
-def _index(cards, outcomes, run=None):
+def _index(out, cards, outcomes, written, run=None):
+    """The pages on the series as a whole: its index, how each notebook was run, and the search.
+
+    Args:
+        written: dict from the name of a notebook to its page, of those that have one.
+        run: see `write_index`; None where it has ended.
+    """
     shown = {"cards": list(cards.values()), "outcomes": outcomes, "run": run}
-    pages = ("index", "status")
-    return {f"{page}.html": template(f"{page}_page").render(shown) for page in pages}
+    index = template("index_page").render(shown | index_page.shown(cards, _ledger(out, cards)))
+    status = template("status_page").render(shown | {"common": index_page.common(cards, outcomes)})
+    searched = [
+        (f"{name}.html", cards[name]["number"], cards[name]["title"], page) for name, page in written.items()
+    ]
+    texts = searching.index(searched)
+    search = template("search_page").render(texts=texts)
+    return {"index.html": index, "status.html": status, "search.html": search}
+
+
+def _ledger(out, cards):
+    """The claims that the series has settled; none before the notebook that collects them is done."""
+    path = out / "claims.json"
+    collected = any(
+        card["collects"] and card["ended"] and not card["facts"].get("error") for card in cards.values()
+    )
+    return json.loads(path.read_text(encoding="utf-8")) if collected and path.is_file() else []
 
 
 def _sealed(text):
+    """A page with its typefaces, which ends with its own digest."""
+    text = fonts.embedded(text)
     return f"{text}{_SEAL}{_digest(text.encode())} -->\n"
 
 
@@ -273,30 +311,6 @@ def _whole(path):
 
 def _digest(content):
     return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def key_figure(notebook):
-    """The HTML of the figure that is named "key"; empty without one."""
-    shown = (
-        output.get("data", {}).get("text/html", "")
-        for cell in notebook.cells
-        for output in cell.get("outputs", ())
-    )
-    return next((text for text in shown if 'data-name="key"' in text), "")
-
-
-def key_picture(notebook):
-    """The picture of the figure that is named "key": its address and kind; None without one. Of animations
-    the first, whose last frame is shown."""
-    key = key_figure(notebook)
-    for kind, pattern in (
-        ("frames", r'class="strip".*?<img src="([^"]*)"'),
-        ("chart", r'<img class="chart".*?src="([^"]*)"'),
-        ("picture", r'<img src="([^"]*)"'),
-    ):
-        if found := re.search(pattern, key, re.DOTALL):
-            return {"address": found[1], "kind": kind}
-    return None
 
 
 def _findings(out, name):

@@ -13,7 +13,7 @@ import nbformat
 from ...files import write_text
 from ...show import figures
 from .. import parameters, series
-from ..render import rendering
+from ..render import pictures, rendering
 from . import progress, records, runner, workers
 
 _PICTURES = 24  # cells whose key figures stand side by side
@@ -215,7 +215,9 @@ def render(out, notebook, title, grid, outcomes):
 
 def _picture(path):
     """The key figure of an executed notebook; None where there is none."""
-    return rendering.key_picture(nbformat.read(path, as_version=4)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    return pictures.picture(pictures.figure(nbformat.read(path, as_version=4)))
 
 
 def _chart(grid, settings, results, place):

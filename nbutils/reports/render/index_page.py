@@ -1,0 +1,152 @@
+"""What the index shows beside the cards: a hole being filled, ways to read, findings, 2017 beside today."""
+
+import math
+
+TITLE = "Filling holes by what a caption says"
+_HEADLINES = 5
+_VERDICTS = ("supported", "refuted", "undecided")
+_ENTRANCES = {  # `entrance` in the metadata of a notebook
+    "hole": (
+        "Fill a hole",
+        "Part of a picture is missing, and a sentence says what the picture shows. One net learns to fill "
+        "any hole in any order, because it is trained on pictures with random parts hidden.",
+    ),
+    "digit": (
+        "Read a digit",
+        "A small recurrent net reads handwritten digits one pixel after the other: to say which digit it "
+        "is, to write half a digit to its end, and to find the most probable filling of a gap, exactly.",
+    ),
+}
+_TIMES = {5: "Five minutes", 60: "An hour", 240: "An afternoon"}  # `minutes` in the metadata
+_POSTS = "https://cooijmanstim.github.io/blog/2017/"
+# When, what was said or done, where that stands, and which reports look at it today.
+_TIMELINE = (
+    (
+        "2 April 2017",
+        "Gibbs sampling is wasteful, but lets the model correct itself; drawing one variable after the other "
+        "lets errors pile up.",
+        (
+            "Caption-conditional image inpainting using orderless NADE",
+            "04/02/caption_conditional_image_inpainting_orderless_nade/",
+        ),
+        ("04", "05"),
+        "Both watched side by side, their costs computed exactly, and errors planted to see which repairs "
+        "them.",
+    ),
+    (
+        "9 April 2017",
+        "Shallow nets are easier to train, an earth mover's distance is a smoother loss, and nothing "
+        "overfits.",
+        ("New inpainting samples", "04/09/shallow-emd/"),
+        ("03", "09"),
+        "What each loss is best served by, and small controlled trainings that change one thing at a time.",
+    ),
+    (
+        "17 and 21 April 2017",
+        "Hiding whole neighbourhoods in training makes samples more interesting.",
+        ("More contiguous masking", "04/17/more-contiguous-masking/"),
+        ("01", "09"),
+        "The masks drawn and counted, and nets trained with each kind of them.",
+    ),
+    (
+        "23 April 2017",
+        "Colder conditionals and a schedule that resamples less and less.",
+        ("Tweaking the generative process", "04/23/tweaking-sampling/"),
+        ("06",),
+        "The schedule as it was described beside what the published animations show, which is not the same.",
+    ),
+    (
+        "1 May 2017",
+        "A random search over hyper-parameters finds no clear direction.",
+        ("Hyperparameter search results", "05/01/hyperparameter-search/"),
+        ("08",),
+        "The same search with three losses, and a measure of what matters by more than chance.",
+    ),
+)
+_DIGITS = (
+    "8 March 2017",
+    "LSTM and GRU nets classify digits, predict their next pixels and fill their gaps.",
+    ("10", "11", "12"),
+    "Trained again on every cell and size, scored with the truth told as the model goes, and filled exactly.",
+)
+
+
+def shown(cards, claims):
+    """What the template of the index shows beside the cards and how they were run.
+
+    Args:
+        cards: dict by name, from `rendering`.
+        claims: the ledger, list of dicts; empty before it is collected.
+    """
+    every = list(cards.values())
+    return {
+        "title": TITLE,
+        "hero": next((card for card in most_telling(every) if card["animations"]), None),
+        "headlines": [card for card in most_telling(every) if card["findings"]][:_HEADLINES],
+        "entrances": _entrances(every),
+        "timeline": _timeline(every),
+        "made": _made(every),
+        "ledger": [(verdict, _count(claims, verdict)) for verdict in _VERDICTS] if claims else [],
+        "collected": next((card for card in every if card["collects"]), None),
+    }
+
+
+def _count(claims, verdict):
+    return sum(claim["verdict"] == verdict for claim in claims)
+
+
+def most_telling(cards):
+    """Cards by the rank `telling` in the metadata of their notebooks; those without come after, in order."""
+    return sorted(cards, key=lambda card: card["telling"] or math.inf)
+
+
+def _entrances(cards):
+    """The ways to read: list of dicts with `name`, `about`, and `times`, pairs of a span and its cards; those
+    that no notebook belongs to are left out."""
+    ways = []
+    for entrance, (name, about) in _ENTRANCES.items():
+        own = [card for card in cards if card["entrance"] == entrance]
+        times = [(span, [card for card in own if card["minutes"] == key]) for key, span in _TIMES.items()]
+        if own:
+            ways.append({"name": name, "about": about, "times": [time for time in times if time[1]]})
+    return ways
+
+
+def _timeline(cards):
+    """2017 beside today, list of dicts; `reports` are the cards that there are."""
+    of_number = {card["number"]: card for card in cards}
+    rows = []
+    for when, then, (post, address), numbers, today in _TIMELINE:
+        link = {"text": post, "address": _POSTS + address}
+        rows.append({"when": when, "then": then, "post": link, "numbers": numbers, "today": today})
+    when, then, numbers, today = _DIGITS
+    rows.insert(0, {"when": when, "then": then, "post": None, "numbers": numbers, "today": today})
+    for row in rows:
+        row["reports"] = [of_number[number] for number in row["numbers"] if number in of_number]
+    return [row for row in rows if row["reports"]]
+
+
+def _made(cards):
+    """The commits that made the reports and the day of the last; None before the first has ended."""
+    facts = [card["facts"] for card in cards if card["facts"].get("started")]
+    if not facts:
+        return None
+    commits = sorted({fact["commit"] for fact in facts if fact.get("commit")})
+    return {"commits": commits, "day": max(fact["started"] for fact in facts)[:10], "count": len(facts)}
+
+
+def common(cards, outcomes):
+    """What all notebooks that were run have in common of device, commit and versions: dict from name to
+    text."""
+    facts = [cards[name]["facts"] for name, outcome in outcomes.items() if "seconds" in outcome]
+    facts = [fact for fact in facts if fact]
+    said = [
+        {"device": fact.get("device"), "commit": fact.get("commit"), "versions": _versions(fact)}
+        for fact in facts
+    ]
+    return {name: said[0][name] for name in said[0] if len({one[name] for one in said}) == 1} if said else {}
+
+
+def _versions(facts):
+    """The versions of a card in one line."""
+    return ", ".join(f"{name} {version}" for name, version in (facts.get("versions") or {}).items())

@@ -1,0 +1,80 @@
+"""Figures in the outputs of executed notebooks: which there are, their pictures and their animations."""
+
+import re
+from html.parser import HTMLParser
+
+_FIGURE = re.compile(r"<figure.*?</figure>", re.DOTALL)
+
+
+def figures(notebook):
+    """The HTML of all figures of a notebook, in order."""
+    shown = (
+        output.get("data", {}).get("text/html", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+    )
+    return [figure for text in shown for figure in _FIGURE.findall(text)]
+
+
+def figure(notebook, name="key"):
+    """The HTML of the figure of a name; empty without one."""
+    named = f'data-name="{name}"'
+    return next((text for text in figures(notebook) if named in text.partition(">")[0]), "")
+
+
+def picture(text):
+    """The first picture of a figure: its address and kind; None where it has none. Of an animation it is the
+    frames one under the other, which show the last where they are cut to one."""
+    found = _read(text)
+    if found.animations:
+        return {"address": found.animations[0]["address"], "kind": "frames"}
+    return found.pictures[0] if found.pictures else None
+
+
+def evidence(notebook, place):
+    """The picture beside what a notebook found.
+
+    Args:
+        place: as in a finding, "figure-NAME" or "table-NAME". A table has no picture of its own; it gets the
+            key figure's, or the last figure's.
+    """
+    kind, _, name = place.partition("-")
+    candidates = [figure(notebook, name)] if kind == "figure" else []
+    candidates += [figure(notebook), *reversed(figures(notebook))]
+    return next(filter(None, map(picture, candidates)), None)
+
+
+def animations(text):
+    """The animations of a figure: list of dicts with `address`, `frames`, `alt`, and `caption`, the words by
+    which a hole is filled, where the alternative text ends with them."""
+    return _read(text).animations
+
+
+def _read(text):
+    reader = _Pictures()
+    reader.feed(text)
+    return reader
+
+
+class _Pictures(HTMLParser):
+    """Collects the pictures of a figure, and its strips of frames with what each animation says."""
+
+    def __init__(self):
+        super().__init__()
+        self.pictures, self.animations = [], []
+        self.frames, self.alt = None, ""
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        kind = given.get("class", "")
+        if tag == "div" and kind == "strip":
+            self.frames = int(given["data-frames"])
+        elif tag == "img" and kind == "moving":
+            self.alt = given["alt"]
+        elif tag == "img" and self.frames:
+            said = {"alt": self.alt, "caption": self.alt.partition("caption: ")[2]}
+            self.animations.append({"address": given["src"], "frames": self.frames} | said)
+            self.frames = None
+        elif tag == "img":
+            of_kind = "chart" if kind == "chart" else "picture"
+            self.pictures.append({"address": given.get("src", ""), "kind": of_kind})
