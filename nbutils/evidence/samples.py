@@ -67,6 +67,23 @@ class Originals:
             return effects, "undecided"
         return effects, "better" if signs == {-1} else "worse"
 
+    def row(self, pictures):
+        """What there is to say of fillings in a table: texts by the name of a column, means over pictures."""
+        hole, truth = self.hole[: len(pictures)], self.image[: len(pictures)]
+        found, error = self.measure(pictures), self.distances(pictures)["error"]
+        row = {
+            "stray": f"{float(found['stray'].mean()):.1%}",
+            "roughness": f"{float(found['roughness'].mean()):.1f}",
+            "error": f"{float(error.mean()):.1f}",
+            "colour": counted(self.colours(pictures)),
+            "extremes": f"{float(found['extremes'].mean()):.1%}",
+        }
+        if torch.equal(pictures, truth):
+            return row | {"PSNR (dB)": "", "SSIM": ""}
+        psnr = float(statistics.psnr(pictures, truth, hole).mean())
+        ssim = float(statistics.ssim(pictures, truth, hole).mean())
+        return row | {"PSNR (dB)": f"{psnr:.1f}", "SSIM": f"{ssim:.2f}"}
+
     def colours(self, pictures):
         """Whether the main object has the colour that its caption names, for each picture whose hole reaches
         it; of pictures that are no scenes, nothing."""
@@ -85,7 +102,7 @@ def table(comparisons, caption, name):
     """Show what `Originals.compare` found, a dict from the name of a row."""
     rows = []
     for label, (effects, verdict) in comparisons.items():
-        row = {"": label, "verdict": verdict}
+        row = {"compared": label, "verdict": verdict}
         for measure, found in effects.items():
             unit, scale = ("points", 100) if measure == "stray" else ("levels", 1)
             low, high = (scale * bound for bound in found["interval"])
