@@ -187,3 +187,17 @@ def test_the_table_leads_to_the_evidence(shown, tmp_path):
     ledger.table(ledger.collect(tmp_path, ["05_a"]), "The ledger.", "key")
     assert '<a href="05_a.html#figure-key">supported</a>' in shown[-1]
     assert shown[-1].count("<tr>") == len(ledger.CLAIMS) + 1
+
+
+def test_an_interval_is_told_in_words_and_a_difference_with_its_sign():
+    values = [1.0, 2.0, 3.0]
+    half = stats.t.ppf(0.975, 2) * np.std(values, ddof=1) / 3**0.5
+    assert intervals.told(values) == f"2.00 ± {half:.2f}"
+    assert intervals.told(intervals.effect(values), ".1%") == f"+200.0% ± {half:.1%}"
+
+
+def test_reliability_counts_what_happened_by_groups_of_what_was_said():
+    said, happened = [0.1, 0.2, 0.8, 0.9, 0.9], [0, 1, 1, 1, 0]
+    low, high = intervals.reliability(said, happened, (0.5, 0.95))
+    assert low == (pytest.approx(0.15), intervals.share(1, 2))
+    assert high == (pytest.approx(2.6 / 3), intervals.share(2, 3))

@@ -272,3 +272,12 @@ def test_holes_and_particles_that_make_no_sense_are_refused(change, message):
             num_particles=2,
             generator=torch.Generator(),
         )
+
+
+@pytest.mark.parametrize("missing", [[0], [3], [2, 3], [11, 0, 5]])
+def test_the_share_that_common_beginnings_leave_is_that_of_counting_them(missing):
+    length, picture = 12, pictures(1, 12)[0]
+    whole = picture.repeat(2 ** len(missing), 1)
+    whole[:, missing] = filling.fillings(len(missing)).double()
+    beginnings = {tuple(row[: end + 1]) for row in whole.tolist() for end in range(length)}
+    assert filling.share_read(torch.tensor(missing), length) == len(beginnings) / whole.numel()

@@ -65,12 +65,6 @@ def test_pictures_that_are_no_scenes_have_no_colours(originals):
     assert samples.counted([True, False, True]) == "2 of 3"
 
 
-def test_an_effect_reads_as_mean_and_half_width():
-    found = intervals.effect([0.1, 0.2, 0.3])
-    assert intervals.text(found) == "+0.20 ± 0.25"
-    assert intervals.text(found, 1, scale=100, sign="") == "20.0 ± 24.8"
-
-
 def test_fillings_stand_under_their_columns_and_a_caption_is_escaped(monkeypatch, originals):
     shown = []
     monkeypatch.setattr(animation, "display", lambda html: shown.append(html.data))

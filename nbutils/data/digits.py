@@ -6,6 +6,7 @@ Pictures are uint8 (N, H, W), ink bright. Models read them as sequences of pixel
 
 import gzip
 import hashlib
+import math
 import os
 import struct
 import zipfile
@@ -147,6 +148,12 @@ def grey(digits):
 def binarise(digits, threshold=0.5):
     """The pictures as sequences of 0 and 1, float32 (N, H W): 1 where the grey level is above `threshold`."""
     return (grey(digits) > threshold).float()
+
+
+def drawn(pixels):
+    """Sequences of pixels between 0 and 1, float (..., T), as pictures, uint8 (N, H, W)."""
+    side = math.isqrt(pixels.shape[-1])
+    return (255 * pixels.reshape(-1, side, side)).to(torch.uint8)
 
 
 def read_idx(path):

@@ -34,11 +34,17 @@ def effect(differences):
     return {"mean": middle, "half": half, "n": len(differences), "verdict": verdict}
 
 
-def text(found, digits=2, scale=1, sign="+"):
-    """What `effect` gives as a mean ± half the width of its interval, times `scale`: "+0.12 ± 0.03"; sign=""
-    for what is no difference."""
-    middle, half = (scale * found[part] for part in ("mean", "half"))
-    return f"{middle:{sign}.{digits}f} ± {half:.{digits}f}"
+def told(found, form=".2f"):
+    """A mean and the half width of its 95% interval as text, such as "1.23 ± 0.04".
+
+    Args:
+        found: from `effect`, whose sign is shown too, or values as `interval` takes them.
+        form: of both numbers, as Python formats them: ".1%" for shares.
+    """
+    if isinstance(found, dict):
+        return f"{found['mean']:+{form}} ± {found['half']:{form}}"
+    middle, half = interval(found)
+    return f"{middle:{form}} ± {half:{form}}"
 
 
 def mean(values):
@@ -106,6 +112,25 @@ def share(hits, trials):
 
     bounds = binomtest(hits, trials).proportion_ci()
     return {"share": hits / trials, "low": float(bounds.low), "high": float(bounds.high), "n": trials}
+
+
+def reliability(probabilities, happened, edges):
+    """Whether what is said to be probable happens as often: by groups of probability.
+
+    Args:
+        probabilities: of events, array or tensor (N,).
+        happened: whether each did, (N,).
+        edges: ascending borders between the groups.
+    Returns:
+        list of (mean probability, `share` of what happened), one for each group that is not empty.
+    """
+    probabilities, happened = np.asarray(probabilities, np.float64), np.asarray(happened, bool)
+    group, found = np.digitize(probabilities, edges), []
+    for number in np.unique(group):
+        inside = group == number
+        hits = int(happened[inside].sum())
+        found.append((float(probabilities[inside].mean()), share(hits, int(inside.sum()))))
+    return found
 
 
 def side(found, null=0.0):

@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from ipywidgets import HTML, BoundedIntText, HBox, Image, IntSlider, Layout, VBox
 
+from ..data.digits import drawn
 from ..pixelrnn import filling
 from ..show.figures import contact_sheet, picture_cell
 from .parts import Panel, enlarged, square, titled, wide
@@ -62,16 +63,12 @@ class _DigitsPanel(Panel):
         self._go_on()
         self._fill()
 
-    def _drawn(self, sequences):
-        """Pixels (N, T) as pictures, uint8 (N, H, W)."""
-        return (255 * sequences.view(-1, self.side, self.side)).to(torch.uint8)
-
     def _fill(self):
         """Show the hole, then all that the model holds of it."""
         digit, self.probabilities, self.fillings.value = self.pixels[self.number.value], None, ""
         inside = square(self.side, self.side, self.x.value, self.y.value, self.size.value)
         missing = inside.flatten().nonzero()[:, 0]
-        self.picture.value = enlarged(self._drawn(digit.index_fill(0, missing, 0.5)), 192)
+        self.picture.value = enlarged(drawn(digit.index_fill(0, missing, 0.5)), 192)
         began = time.perf_counter()
         nats = filling.filling_nlls(self.model, digit[None], missing[None])[0]
         self.probabilities = torch.softmax(-nats, 0)
@@ -80,7 +77,7 @@ class _DigitsPanel(Panel):
         cells = []
         for probability, option in zip(best.values.tolist(), options[best.indices]):
             label = f"{probability:.1%}" + (", as it was" if torch.equal(option, digit[missing]) else "")
-            cells.append(picture_cell(self._drawn(digit.scatter(0, missing, option)), label, "A filling", 72))
+            cells.append(picture_cell(drawn(digit.scatter(0, missing, option)), label, "A filling", 72))
         style = "display:flex;flex-wrap:wrap;gap:8px;max-width:330px"
         self.fillings.value = f'<div style="{style}">{"".join(cells)}</div>'
         told = f"all {len(options)} fillings weighed in {time.perf_counter() - began:.2f} s"
@@ -96,4 +93,4 @@ class _DigitsPanel(Panel):
         begun = digit[:first].expand(_SAMPLES, -1)
         hidden_end = torch.cat([digit[:first], torch.full_like(digit[first:], 0.5)])
         rows = torch.cat([hidden_end[None], torch.cat([begun, ends.values[:, 0]], 1)])
-        self.continued.value = enlarged(contact_sheet(self._drawn(rows), len(rows)), 600)
+        self.continued.value = enlarged(contact_sheet(drawn(rows), len(rows)), 600)

@@ -264,6 +264,15 @@ def most_probable(model, pixels, missing, *, beam=16):
     return MostProbable(filling, min(bound, nll), read + more, read_by_trying_all)
 
 
+def share_read(missing, num_pixels):
+    """The share of the pixels of all 2^k fillings that is read where nothing but common beginnings is spared:
+    int64 (k,) -> float."""
+    begins = missing.sort().values.tolist()
+    ends = [*begins[1:], num_pixels]
+    read = begins[0] + sum(2 ** (n + 1) * (end - begin) for n, (begin, end) in enumerate(zip(begins, ends)))
+    return read / (num_pixels * 2 ** len(begins))
+
+
 def _best(model, pixels, missing, keep):
     """Search breadth first; before every missing pixel, and now and then, go on with the beginnings that
     `keep` chooses by their cost.

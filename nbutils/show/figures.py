@@ -62,16 +62,79 @@ def curve(axis, steps, values, label, colour, style="-"):
     axis.plot(steps, smoothed(values), style, color=colour, label=label, linewidth=1.5)
 
 
+def learning_curves(axis, runs, label, solid, dashed=None):
+    """Draw trainings against their steps, each in a colour of its own, smoothed as by `curve`.
+
+    Args:
+        axis: of `chart`.
+        runs: dict from a name for the legend to a run, whose `column(name)` gives numbers.
+        label: of the vertical axis.
+        solid: the column that is drawn solid, such as that of held-out pictures.
+        dashed: the column that is drawn dashed; None for no such curve.
+    """
+    for (name, run), colour in zip(runs.items(), COLOURS):
+        curve(axis, run.column("step"), run.column(solid), name, colour)
+        if dashed:
+            curve(axis, run.column("step"), run.column(dashed), None, colour, "--")
+    axis.set(xlabel="step", ylabel=label)
+    axis.legend(fontsize=8)
+
+
+def dots(axis, points, label, colours=None):
+    """Draw named numbers with their intervals, one under the other, the first on top.
+
+    Args:
+        axis: of `chart`.
+        points: dict from name to (number, half width of its interval, 0 for none).
+        label: of the horizontal axis.
+        colours: dict from name to colour; `COLOURS[0]` for those that it leaves out.
+    """
+    for place, (name, (middle, half)) in enumerate(points.items()):
+        colour = (colours or {}).get(name, COLOURS[0])
+        axis.errorbar(middle, place, xerr=half or None, fmt="o", capsize=3, color=colour)
+    axis.set_yticks(range(len(points)), list(points))
+    axis.invert_yaxis()
+    axis.set(xlabel=label)
+
+
 def contact_sheet(pictures, columns, gap=2, shade=220):
-    """Pictures uint8 (N, H, W) in one, row by row with light gaps: uint8 (1, height, width)."""
+    """Pictures uint8 (N, H, W) or (N, C, H, W) in one, row by row with light gaps: uint8 (C, height,
+    width)."""
     pictures = np.asarray(pictures, np.uint8)
-    count, height, width = pictures.shape
+    if pictures.ndim == 3:
+        pictures = pictures[:, None]
+    count, channels, height, width = pictures.shape
     rows = -(-count // columns)
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), shade, np.uint8)
+    size = rows * (height + gap) - gap, columns * (width + gap) - gap
+    sheet = np.full((channels, *size), shade, np.uint8)
     for number, picture in enumerate(pictures):
         top, left = number // columns * (height + gap), number % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = picture
-    return sheet[None]
+        sheet[:, top : top + height, left : left + width] = picture
+    return sheet
+
+
+def tinted(ink, known):
+    """Black and white pictures whose holes are seen: what is known in grey, in a hole ink orange and paper
+    blue.
+
+    Args:
+        ink: numbers from 0 (paper) to 1 (ink), array or tensor (N, H, W); what lies between is mixed.
+        known: bool, the same shape or one that is broadcast to it.
+    Returns:
+        uint8 (N, 3, H, W).
+    """
+    ink = np.asarray(ink, np.float64)[:, None]
+    paper, orange = (np.array(colour)[:, None, None] for colour in ((16, 62, 110), (255, 176, 72)))
+    known = np.broadcast_to(np.asarray(known), ink[:, 0].shape)[:, None]
+    return np.where(known, 255 * ink, paper + ink * (orange - paper)).round().astype(np.uint8)
+
+
+def around(pictures, known, margin=3):
+    """The part of pictures around a hole, to be seen larger: (N, C, H, W) and bool (H, W) -> (N, C, h, w), at
+    most `margin` pixels of what is known on each side."""
+    rows, columns = (np.flatnonzero(~np.asarray(known).all(axis)) for axis in (1, 0))
+    top, left = max(0, rows[0] - margin), max(0, columns[0] - margin)
+    return pictures[:, :, top : rows[-1] + margin + 1, left : columns[-1] + margin + 1]
 
 
 def heat(values, largest):
