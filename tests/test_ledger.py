@@ -201,3 +201,20 @@ def test_every_claim_has_plain_words_and_its_number_two_digits():
     assert telling.MEASURED.keys() == ledger.CLAIMS.keys()
     told = [telling.number({"effect": value, "unit": "levels"}) for value in (-16.53, 0.4917, 0.0, 2.7e-6)]
     assert told == ["-17 levels", "0.49 levels", "0 levels", "about 3e-06 levels"]
+
+
+def test_several_effects_agree_only_where_all_intervals_lie_on_one_side():
+    above, below = (intervals.mean([sign * 1.0, sign * 1.1, sign * 1.2]) for sign in (1, -1))
+    both = intervals.mean([-1.0, 0.0, 1.2])
+    assert intervals.agreed([above, above]) == "supported"
+    assert intervals.agreed([below, below], above="kept", below="lost") == "lost"
+    assert intervals.agreed([above, below]) == intervals.agreed([above, both]) == "undecided"
+    assert intervals.agreed([above], null=2.0) == "refuted"
+    assert intervals.span(above, ".1f") == "1.1 (0.9 to 1.3)"
+    assert intervals.span(intervals.exact(0.5)) == "+0.50"
+
+
+def test_trainings_have_the_same_sign_or_not():
+    assert intervals.same_sign(np.array([[1.0, 2.0], [0.5, 0.6]]))
+    assert not intervals.same_sign(np.array([[1.0, 2.0], [-0.5, -0.6]]))
+    assert not intervals.same_sign(np.array([[1.0, 2.0]]))

@@ -5,7 +5,7 @@ from . import ledger
 
 # What each claim's number is, in plain words; the number follows after a colon.
 MEASURED = {
-    "A01": "How much farther (minus: nearer) from the originals filling value by value ends than Gibbs sampling",
+    "A01": "How much farther (minus: nearer) from the originals value by value ends than Gibbs sampling",
     "A02": "How much farther (minus: nearer) Gibbs sampling, one shot a block, ends than value by value",
     "A03": "What a value of a wholly hidden square costs more where the caption is withheld",
     "A04": "How many more values of 0 or 255 the samples have than the originals",
