@@ -15,9 +15,8 @@ from torch.utils.benchmark import Timer
 
 from nbutils.nade import categorical, likelihood, masks, sampling, schedules
 from nbutils.nade.inpainter import Inpainter, InpainterConfig
+from nbutils.nade.one_hot import with_planes
 from nbutils.pixelrnn.models import PixelPredictor, RecurrentConfig
-
-from .one_hot import with_planes
 
 SIZE = 64  # of the pictures; the hole has half of it
 

@@ -9,8 +9,7 @@ from nbutils.nade import masks
 from nbutils.nade.inpainter import Inpainter, InpainterConfig
 from nbutils.nade.losses import cross_entropy, weights
 from nbutils.nade.objective import choose
-
-from .one_hot import planes_of, with_planes
+from nbutils.nade.one_hot import planes_of, with_planes
 
 
 def _seconds(work):

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from nbutils.nade.convnet import Attention, OneHotConv, padding
 from nbutils.nade.inpainter import KINDS, MERGERS, Inpainter, InpainterConfig, predict
+from nbutils.nade.one_hot import with_planes
 
 SMALL = dict(
     image_size=8,
@@ -61,6 +62,14 @@ def test_the_look_up_is_the_convolution_over_one_hot_planes(kernel_size, ordered
         torch.autograd.grad((out * upstream).sum(), list(layer.parameters())) for out in (found, expected)
     ]
     assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(*gradients))
+
+
+def test_a_net_whose_first_layer_is_a_convolution_over_planes_gives_the_same_logits():
+    model = trained_like(Inpainter(InpainterConfig(**SMALL, vocabulary_size=9)))
+    given = case(model.config)
+    with torch.no_grad():
+        assert torch.allclose(with_planes(model)(*given), model(*given), atol=1e-9)
+    assert isinstance(model.first, OneHotConv)  # it is a copy that was changed
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nbutils.evidence import intervals, ledger, results
+from nbutils.evidence import intervals, ledger, results, telling
 from nbutils.show import figures
 
 
@@ -179,14 +179,45 @@ def test_the_collected_ledger_has_every_claim_once(shown, tmp_path):
         ledger.collect(tmp_path, ["07_c"])
 
 
-def test_the_table_leads_to_the_evidence(shown, tmp_path):
+def test_a_claim_is_told_in_a_sentence_that_leads_to_the_evidence(shown, tmp_path):
     claims = ledger.Ledger()
-    claims.state("A10", "the rule")
-    settle(claims, "A10", intervals.mean(np.linspace(1, 2, 20)))
-    results.save(tmp_path, "05_a", {}, [], claims)
-    ledger.table(ledger.collect(tmp_path, ["05_a"]), "The ledger.", "key")
-    assert '<a href="05_a.html#figure-key">supported</a>' in shown[-1]
-    assert shown[-1].count("<tr>") == len(ledger.CLAIMS) + 1
+    claims.state("A06", "Supported if *less*.")
+    settle(claims, "A06", intervals.exact(0.0416), unit="of the gap", verdict="supported")
+    results.save(tmp_path, "05_a", {}, [], ledger=claims)
+    entries = {entry["id"]: entry for entry in ledger.collect(tmp_path, ["05_a"])}
+    shown.clear()
+    telling.tell([entries["A06"]])
+    sentence, fold = shown
+    assert sentence.endswith("random masks: 4.2% of the gap. ([report 05](05_a.html#figure-key))")
+    assert "Supported if *less*." in fold
+    assert "+0.0416 of the gap" in fold
+    telling.tell([])
+    assert shown[-1] == "None in this run."
+    telling.tell([entries["B13"]])
+    assert "Not measured: no notebook measures it." in shown[-2]
+
+
+def test_every_claim_has_plain_words_and_its_number_two_digits():
+    assert telling.MEASURED.keys() == ledger.CLAIMS.keys()
+    told = [telling.number({"effect": value, "unit": "levels"}) for value in (-16.53, 0.4917, 0.0, 2.7e-6)]
+    assert told == ["-17 levels", "0.49 levels", "0 levels", "about 3e-06 levels"]
+
+
+def test_several_effects_agree_only_where_all_intervals_lie_on_one_side():
+    above, below = (intervals.mean([sign * 1.0, sign * 1.1, sign * 1.2]) for sign in (1, -1))
+    both = intervals.mean([-1.0, 0.0, 1.2])
+    assert intervals.agreed([above, above]) == "supported"
+    assert intervals.agreed([below, below], above="kept", below="lost") == "lost"
+    assert intervals.agreed([above, below]) == intervals.agreed([above, both]) == "undecided"
+    assert intervals.agreed([above], null=2.0) == "refuted"
+    assert intervals.span(above, ".1f") == "1.1 (0.9 to 1.3)"
+    assert intervals.span(intervals.exact(0.5)) == "+0.50"
+
+
+def test_trainings_have_the_same_sign_or_not():
+    assert intervals.same_sign(np.array([[1.0, 2.0], [0.5, 0.6]]))
+    assert not intervals.same_sign(np.array([[1.0, 2.0], [-0.5, -0.6]]))
+    assert not intervals.same_sign(np.array([[1.0, 2.0]]))
 
 
 def test_an_interval_is_told_in_words_and_a_difference_with_its_sign():

@@ -727,6 +727,17 @@ def test_the_models_of_one_notebook_are_published_for_others_to_take(place, tmp_
         publications.take(tmp_path / "taken", "02_reads", image_size=9)
 
 
+def test_models_are_those_of_this_run_where_it_has_been_run_and_otherwise_the_published_ones(place, tmp_path):
+    published(place)
+    docs, reports = place[0] / "docs", place[1]
+    both = ("01_fills", "02_reads")
+    assert publications.place(reports, "auto", *both) == reports
+    assert publications.place(reports, "published", *both) == docs
+    assert publications.place(tmp_path, "auto", *both) == docs
+    assert publications.place(tmp_path, "trained", *both) == tmp_path
+    assert publications.place(reports, "auto", "01_fills", "03_more") == docs
+
+
 def test_results_depend_on_the_published_weights_that_they_may_take(place):
     path = place[0] / "notebooks" / "02_reads.ipynb"
     keys = {

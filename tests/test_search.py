@@ -597,3 +597,9 @@ def test_correlations_of_nothing_are_refused(losses):
     with pytest.raises(ValueError, match="expected at least three finite numbers"):
         importance.rank_correlations({"a": np.arange(len(losses))}, losses, np.random.default_rng(0))
     assert importance.columns([]) == {}
+
+
+def test_few_trials_see_only_large_correlations():
+    assert importance.least_seen(5, 0.05) == pytest.approx(0.878, abs=1e-3)  # the tables of Pearson's r
+    assert importance.least_seen(30, 0.05) == pytest.approx(0.361, abs=1e-3)
+    assert importance.least_seen(30, 0.05 / 14) > importance.least_seen(30, 0.05)

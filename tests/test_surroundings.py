@@ -204,3 +204,12 @@ def test_the_pins_hold_for_every_python_that_is_promised():
             assert SpecifierSet(found.metadata["Requires-Python"] or "").contains(floor), name
             compared += 1
     assert compared > 100
+
+
+def test_a_picture_of_ones_own_is_meant_from_where_it_was_typed_and_has_to_be_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(parameters.ParameterError, match=r"picture: there is no file '.*me\.png'"):
+        parameters.merge("16_play", {"picture": ""}, {"picture": "me.png"})
+    (tmp_path / "me.png").touch()
+    found = parameters.merge("16_play", {"picture": ""}, {"picture": "me.png"})
+    assert found == {"picture": str(tmp_path / "me.png")}

@@ -6,6 +6,7 @@ the middle and no interactions.
 """
 
 import numpy as np
+from scipy.special import stdtrit
 from scipy.stats import rankdata
 
 
@@ -75,3 +76,14 @@ def _correlation(first, second):
     )
     scale = np.sqrt((first**2).sum(1) * (second**2).sum(1))
     return np.divide((first * second).sum(1), scale, out=np.zeros_like(scale), where=scale > 0)
+
+
+def least_seen(num_trials, p):
+    """The rank correlation that few trials have to show before chance alone would give it with a probability
+    below `p`, two-sided, by Student's t.
+
+    Args:
+        num_trials: 3 or more.
+    """
+    t = stdtrit(num_trials - 2, 1 - p / 2)
+    return float(t / np.sqrt(num_trials - 2 + t**2))

@@ -150,3 +150,30 @@ def decisive(effects):
 
     name = max(effects, key=lambda name: clearance(effects[name]))
     return name, effects[name]
+
+
+def span(found, form="+.2f"):
+    """An effect from `mean` and its interval as text: "+0.53 (+0.41 to +0.64)"; `form` is how Python formats
+    each number."""
+    text = f"{found['effect']:{form}}"
+    if found["interval"]:
+        low, high = found["interval"]
+        text += f" ({low:{form}} to {high:{form}})"
+    return text
+
+
+def agreed(effects, null=0.0, above="supported", below="refuted"):
+    """The verdict of several effects from `mean`: `above` or `below` where all of their intervals lie on that
+    side of `null`, otherwise undecided."""
+    sides = {side(found, null) for found in effects}
+    return {(1,): above, (-1,): below}.get(tuple(sides), "undecided")
+
+
+def same_sign(differences):
+    """Whether every training has the sign of their mean; one alone does not say.
+
+    Args:
+        differences: array (trainings, pictures).
+    """
+    signs = np.sign(differences.mean(1))
+    return len(differences) > 1 and bool((signs == np.sign(differences.mean())).all())

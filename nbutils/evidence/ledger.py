@@ -201,21 +201,6 @@ def quantity(entry):
     return text + f", {entry['repeats']:,} {entry['per']}"
 
 
-def table(entries, caption, name):
-    """Show entries of `collect`, the verdict of each a link to the figure or table that carries it."""
-    rows = []
-    for entry in entries:
-        verdict = entry["verdict"]
-        if entry["notebook"]:
-            verdict = figures.Link(verdict, f"{entry['notebook']}.html#{entry['evidence']}")
-        claim, measured = (
-            f"{entry['claim']} ({entry['source']})",
-            f"{entry['measurement']}: {quantity(entry)}",
-        )
-        rows.append({"": entry["id"], "claim": claim, "verdict": verdict, "measured": measured})
-    figures.table(rows, caption, name)
-
-
 def collect(reports, notebooks):
     """What the notebooks of a series settled.
 

@@ -54,7 +54,7 @@ _CHOICES = {
     "checkpoint": ("auto", "trained", "published"),
 }
 # Those whose values are paths, and what among the values of each is a name instead.
-PATHS = {"data": sources.SOURCES, "digit_data": digits.SOURCES, "compare_with": ("",)}
+PATHS = {"data": sources.SOURCES, "digit_data": digits.SOURCES, "compare_with": ("",), "picture": ("",)}
 
 
 def declared(path):
@@ -273,6 +273,9 @@ def _check_places(parameters):
         raise ParameterError(
             f"compare_with: {folder!r}; expected the folder of another run, with its results"
         )
+    picture = parameters.get("picture")
+    if isinstance(picture, str) and picture and not Path(picture).is_file():
+        raise ParameterError(f"picture: there is no file {picture!r}; expected the path of a picture")
     if parameters.get("data", "scenes") != "scenes":
         sources.photos_folder(parameters["data"])
     if parameters.get("digit_data", "embedded") != "embedded":

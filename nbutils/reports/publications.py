@@ -34,6 +34,20 @@ def folder():
     return repository / "docs"
 
 
+def place(reports, checkpoint, *notebooks):
+    """The folder that has the results and models of some notebooks.
+
+    Args:
+        reports: folder of this run's reports.
+        checkpoint: "trained": that folder; "published": that of the published run; "auto": that folder where
+            all of the notebooks have been run there, otherwise the published run's.
+    Raises:
+        FileNotFoundError: as `folder`.
+    """
+    here = all((Path(reports) / f"{name}.json").is_file() for name in notebooks)
+    return Path(reports) if checkpoint == "trained" or (checkpoint == "auto" and here) else folder()
+
+
 def checkpoint(notebook, model=None):
     """Path of a checkpoint of the published run.
 

@@ -97,6 +97,12 @@ def dots(axis, points, label, colours=None):
     axis.set(xlabel=label)
 
 
+def repeats(axis, places, values, label, colour):
+    """Draw a mean over the curve of each repeat: places (N,), values (repeats, N)."""
+    axis.plot(places, values.T, color=colour, alpha=0.25, linewidth=0.8)
+    axis.plot(places, values.mean(0), color=colour, label=label)
+
+
 def contact_sheet(pictures, columns, gap=2, shade=220):
     """Pictures uint8 (N, H, W) or (N, C, H, W) in one, row by row with light gaps: uint8 (C, height,
     width)."""

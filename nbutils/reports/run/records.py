@@ -101,6 +101,7 @@ def cache_key(path, values, upstream):
     places += (
         [digits.locate(values["digit_data"])] if values.get("digit_data", "embedded") != "embedded" else []
     )
+    places += [Path(values["picture"])] if values.get("picture") else []
     files = [
         _stamp(place, file)
         for place in places
