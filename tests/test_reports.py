@@ -16,7 +16,7 @@ from nbutils.cli import app
 from nbutils.evidence import results
 from nbutils.reports import parameters, series
 from nbutils.reports.render import cells
-from nbutils.show import animation
+from nbutils.show import animation, exercises, figures
 
 
 def notebook(folder, name, *cells, needs=(), given="steps = 3\nreports = '../reports'", **facts):
@@ -401,6 +401,35 @@ results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [found])"""
         "01_first: failed, its page cannot be rendered: a finding refers to table-none"
         in invoke("--out", out).output
     )
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    said = []
+    monkeypatch.setattr(figures, "display", lambda value: said.append(value.data))
+    return said
+
+
+def test_a_table_shows_the_columns_it_is_asked_for_and_folds_all_of_them(shown):
+    rows = [{"loss": "emd1", "bits": 0.0001234, "seconds": 12345.6, "nets": 1200}]
+    figures.table(rows, "Losses.", columns=("loss", "bits"))
+    first, _, fold = shown[0].partition('<details class="fold"><summary>All columns</summary>')
+    assert re.findall(r'<th scope="col">(.*?)</th>', first) == ["loss", "bits"]
+    assert re.findall(r'<th scope="col">(.*?)</th>', fold) == ["loss", "bits", "seconds", "nets"]
+    assert re.findall(r"<td[^>]*>(.*?)</td>", fold) == ["emd1", "0.000123", "12,346", "1,200"]
+    figures.table(rows, "Losses.")
+    assert "<details" not in shown[1]
+    with pytest.raises(ValueError, match="columns: 'bit'; expected some of 'loss', 'bits'"):
+        figures.table(rows, "Losses.", columns=("loss", "bit"))
+
+
+def test_an_exercise_says_what_it_thinks_of_an_answer_and_never_raises(shown):
+    exercises.check(None, lambda given: given == 4, hint="Count again.")
+    exercises.check(4, lambda given: given == 4, hint="Count again.")
+    exercises.check(5, lambda given: given == 4, hint="Count again.")
+    exercises.check("a", lambda given: given(2) == 4, hint="A *function*.")
+    assert shown[:3] == ["*Not answered yet.*", "**Right.**", "**Not yet.** Count again."]
+    assert "TypeError: 'str' object is not callable. A *function*." in shown[3]
 
 
 def test_a_formula_that_does_not_convert_is_an_error():
