@@ -239,7 +239,7 @@ def test_published_notebooks_hold_the_last_frames_of_what_moves(place):
             still = next(output.data["text/html"] for output in cell.outputs if "animation-" in str(output))
             assert not re.search('image/gif|class="moving"|class="strip"|<style|<input|<button', still)
             assert still.startswith(
-                '<figure id="animation-1" class="pictures" data-name="key"><div class="gallery"'
+                '<figure id="animation-1" class="pictures animated" data-name="key"><div class="gallery"'
             )
             assert still.endswith(
                 '<figcaption>Two. <a href="01_fills.html">In motion on the page.</a></figcaption></figure>'

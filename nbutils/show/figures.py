@@ -18,6 +18,7 @@ from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 from PIL import Image
 
+_LEAST = 0.82  # of its width that a chart has at least: letters of 8 points are then 9 pixels high
 FOLD_END = "\n\n</details>"  # of what `say` folds
 
 # Okabe and Ito's palette: told apart with any colour vision.
@@ -93,9 +94,11 @@ def show(figure, caption, alt, name=None, place=None):
     a page turns into its number; the one named "key" also stands in the index.
     """
     width = int(figure.get_size_inches()[0] * 100)
-    style = f'class="chart" style="max-width:100%" width="{width}"'
+    least = round(_LEAST * width)  # a narrow page scrolls rather than making letters too small to read
+    style = f'class="chart" style="max-width:100%;min-width:{least}px" width="{width}"'
     image = f'<img {style} src="{address(figure)}" alt="{escape(alt)}">'
-    content = HTML(f"<figure{named(name)}>{image}<figcaption>{escape(caption)}</figcaption></figure>")
+    scrolled = f'<div class="scroll" style="overflow-x:auto" role="group" aria-label="Chart">{image}</div>'
+    content = HTML(f"<figure{named(name)}>{scrolled}<figcaption>{escape(caption)}</figcaption></figure>")
     place.update(content) if place else display(content)
 
 
