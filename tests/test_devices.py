@@ -7,7 +7,7 @@ import torch
 from test_incremental import random_case, seeded
 from test_pixel_models import predictor
 
-from nbutils.nade import likelihood, sampling, schedules
+from nbutils.nade import categorical, likelihood, sampling, schedules
 from nbutils.nade.fast import engines
 from nbutils.pixelrnn import filling
 
@@ -55,7 +55,7 @@ def test_a_greedy_order_waits_for_nothing_but_the_choice():
     model, image, known, caption, length = case_on(META)
     hole = ~known.flatten(1)
     engine = engines.build("incremental", model, image.shape, hole, caption, length, META)
-    index, bits, logits_of = engine.entropies(image.flatten(1), hole, hole)
+    index, bits, logits_of = engine.scores(image.flatten(1), hole, hole, categorical.entropy)
     assert bits.device == logits_of(index[:1]).device == META
 
 
