@@ -162,6 +162,27 @@ def test_remdm_follows_its_markov_chain(model, remasking, rounds):
     assert_follows(result.image, remasked(model, remasking, rounds))
 
 
+@pytest.mark.parametrize("redrawn", [0.3, 0.6, 1.0])
+@model_name
+def test_informed_gibbs_follows_its_transition_matrix(model, redrawn):
+    alpha, image = 0.6, torch.zeros(8000, 1, 1, 3, dtype=torch.long)
+    matrix = torch.zeros(8, 8, dtype=torch.float64)
+    for row, state in enumerate(STATES.tolist()):
+        for struck in itertools.product((False, True), repeat=3):
+            block = [v for v in range(3) if struck[v]]
+            p = conditionals(model, {v: state[v] for v in range(3) if not struck[v]})
+            again = sorted(block, key=lambda v: (float(p[v, state[v]]), v))[: math.ceil(redrawn * len(block))]
+            for column, new in enumerate(STATES.tolist()):
+                share = math.prod(alpha if hit else 1 - alpha for hit in struck)
+                stays = all(new[v] == state[v] for v in range(3) if v not in again)
+                matrix[row, column] += share * stays * math.prod(float(p[v, new[v]]) for v in again)
+    options = {"redrawn": redrawn, "schedule": lambda n, N: alpha, "num_steps": 4, "start": "black"}
+    result = sampling.inpaint(
+        model, image, image > 0, strategy="informed_gibbs", generator=seeded(), **options
+    )
+    assert_follows(result.image, torch.linalg.matrix_power(matrix, 4)[0])
+
+
 def small():
     torch.manual_seed(0)
     shape = dict(image_size=8, levels=6, width=8, layers=3, kind="dilated_residual", vocabulary_size=0)
@@ -176,6 +197,7 @@ CHOICES = [
     {"strategy": "greedy", "entropy_bound": 8.0},
     {"strategy": "maskgit", "blocks": [16] * 3, "noise": 1.0},
     {"strategy": "remdm", "num_steps": 7, "remasking": 0.5},
+    {"strategy": "informed_gibbs", "num_steps": 7, "redrawn": 0.25},
 ]
 
 
@@ -273,6 +295,7 @@ BAD = {
     "negative bound": ({"strategy": "greedy", "entropy_bound": -1.0}, "entropy_bound: -1.0"),
     "not a number": ({"strategy": "greedy", "entropy_bound": math.nan}, "entropy_bound: nan"),
     "noise": ({"strategy": "greedy", "noise": 1.0}, "for maskgit alone"),
+    "redrawn": ({"strategy": "informed_gibbs", "redrawn": 0.0}, "redrawn: 0.0"),
     "remasking": ({"strategy": "remdm", "remasking": 1.5}, "remasking: 1.5"),
 }
 

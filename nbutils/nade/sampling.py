@@ -6,6 +6,7 @@ one setting share the rest.
 """
 
 from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
 
@@ -25,7 +26,7 @@ BY_CONTENT = {
     "margin": (closeness, 1),
 }
 ANCESTRAL = ("orderless", "halton", *BY_CONTENT)
-GIBBS = ("independent_gibbs", "ancestral_gibbs")
+GIBBS = ("independent_gibbs", "ancestral_gibbs", "informed_gibbs")
 STRATEGIES = (*ANCESTRAL, "maskgit", "remdm", *GIBBS)
 CONVENTIONS = ("resample", "keep")
 STARTS = ("noise", "black", "image")
@@ -66,6 +67,7 @@ def inpaint(
     entropy_bound=None,
     noise=0.0,
     remasking=0.0,
+    redrawn=0.25,
     schedule=None,
     num_steps=None,
     convention="resample",
@@ -87,7 +89,8 @@ def inpaint(
     drawn may be hidden again (Wang et al. 2025). Gibbs strategies begin with a full hole; step n of N
     resamples every hole variable with probability alpha_n: `independent_gibbs` all of that block at once
     given the rest (Yao, Ozair, Cho, Bengio 2014), `ancestral_gibbs` the block's variables one after the other
-    in a random order.
+    in a random order, `informed_gibbs` of the block only what is least probable given the rest (after the
+    informed correctors of Zhao et al. 2024 and the planner of Peng et al. 2025).
 
     Args:
         model: an `Inpainter` in evaluation mode, or any callable of its signature.
@@ -105,6 +108,8 @@ def inpaint(
             times the share of rounds that are left.
         remasking: of "remdm": the share of what could be hidden again without hiding more than the schedule
             has, 0 (never) to 1.
+        redrawn: of "informed_gibbs": which share of the block is drawn again, above 0 to 1; one variable at
+            least.
         schedule: for Gibbs, (step, num_steps) -> alpha; None is `schedules.annealed` with its defaults.
         num_steps: Gibbs steps, or rounds of "remdm"; None is the number of variables in each example's own
             hole.
@@ -128,6 +133,7 @@ def inpaint(
     """
     _check(strategy, temperature, num_steps, convention, start, frames)
     _check_blocks(strategy, blocks, entropy_bound, noise, remasking)
+    _check_redrawn(redrawn)
     check_pictures(model, image, known, caption, caption_length)
     if blocks is not None:
         blocks = splits.checked(blocks, (~known).flatten(1).sum(1))
@@ -155,8 +161,9 @@ def inpaint(
         elif strategy == "remdm":
             parts.append(run.remasked(remasking, num_steps, frames))
         else:
-            ancestral = strategy == "ancestral_gibbs"
-            parts.append(run.gibbs(schedule or annealed, num_steps, convention, ancestral, frames))
+            draw = {"independent_gibbs": run.draw_at_once, "ancestral_gibbs": run.draw_one_by_one}
+            draw["informed_gibbs"] = partial(run.draw_least_probable, redrawn)
+            parts.append(run.gibbs(draw[strategy], schedule or annealed, num_steps, convention, frames))
         if run.unsound:
             refuse_unsound("some")
     return _joined(parts, given)
@@ -205,6 +212,11 @@ def _check_blocks(strategy, blocks, entropy_bound, noise, remasking):
         )
     if not 0 <= remasking <= 1 or (remasking and strategy != "remdm"):
         raise ValueError(f"remasking: {remasking} for {strategy!r}; expected 0 to 1, for remdm alone")
+
+
+def _check_redrawn(redrawn):
+    if not 0 < redrawn <= 1:
+        raise ValueError(f"redrawn: {redrawn}; expected a share above 0, 1 at most")
 
 
 class _Run:
@@ -340,9 +352,9 @@ class _Run:
         return watch.result(rounds)
 
     def remasked(self, remasking, num_steps, frames):
-        """In round k of K the share drawn rises from (k - 1) / K to k / K. What was drawn is hidden again with
-        probability sigma, `remasking` times what leaves the share as it should be, min(1, (1 - alpha_s) /
-        alpha_t) (Wang et al. 2025, arXiv 2503.00307, section 4.1), and so much more is drawn."""
+        """In round k of K the share drawn rises from (k - 1) / K to k / K. What was drawn is hidden again
+        with probability sigma, `remasking` times what leaves the share as it should be, min(1, (1 -
+        alpha_s) / alpha_t) (Wang et al. 2025, arXiv 2503.00307, section 4.1), and so much more is drawn."""
         limits = self.sizes if num_steps is None else torch.where(self.sizes > 0, num_steps, 0)
         watch, evaluations = _Watch(self, limits, frames), torch.zeros_like(self.sizes)
         unknown, size = self.hole.clone(), self.hole.shape[1]
@@ -365,6 +377,13 @@ class _Run:
             watch.look(step + 1)
         return watch.result(evaluations)
 
+    def _refuse_unless(self, sound):
+        """Refuse predictions that are not `sound`, bool (n,): at once on a CPU, else at the end."""
+        if self.unsound is not None:
+            self.unsound |= ~sound.all()
+        elif not sound.all():
+            refuse_unsound(int((~sound).sum()))
+
     def _announce(self, unknown):
         """Tell who watches what is about to be drawn from."""
         if self.watch:
@@ -377,18 +396,15 @@ class _Run:
         bits = entropy(logits).to(self.noted_entropy.dtype)
         self.noted_entropy.view(-1).index_copy_(0, on_device(index, self.device), bits)
 
-    def gibbs(self, schedule, num_steps, convention, ancestral, frames):
-        """Resample random blocks, from the full hole."""
+    def gibbs(self, draw, schedule, num_steps, convention, frames):
+        """Resample random blocks, from the full hole; `draw` draws one and says how many predictions that
+        took of each example."""
         limits = self.sizes if num_steps is None else torch.where(self.sizes > 0, num_steps, 0)
         watch = _Watch(self, limits, frames)
         evaluations = torch.zeros_like(self.sizes)
         for step in range(int(limits.max())):
             block = self._random_block(schedule, step, limits, convention)
-            if ancestral:
-                self._draw_one_by_one(step, block, watch.framed(step))
-            else:
-                self._draw(step, block, _where(block), watch.framed(step))
-            evaluations += block.sum(1) if ancestral else block.any(1)
+            evaluations += draw(step, block, watch.framed(step))
             watch.look(step + 1)
         return watch.result(evaluations)
 
@@ -404,13 +420,37 @@ class _Run:
         block.view(-1)[index] = struck if convention == "resample" else ~struck
         return block
 
-    def _draw_one_by_one(self, step, block, framed):
+    def draw_at_once(self, step, block, framed):
+        """All of a block, given the rest."""
+        self._draw(step, block, _where(block), framed)
+        return block.any(1)
+
+    def draw_one_by_one(self, step, block, framed):
+        """A block's variables one after the other, in a random order."""
         rank, unknown = self.random_rank(block, step), block.clone()
         turn = engines.turns(self.engine, rank, block.sum(1), torch.zeros_like(block))
         for chosen in engines.by_turn(turn) or [_where(block)]:
             self._draw(step, unknown, chosen, framed)
             unknown.view(-1)[chosen] = False
             framed = torch.zeros_like(framed)
+        return block.sum(1)
+
+    def draw_least_probable(self, redrawn, step, block, framed):
+        """Of a block what is least probable given the rest, all at once."""
+        self._announce(block)
+        index, logits = self.engine.predict(self.state, block, block)
+        if framed.any():
+            self._note(block, index, logits)
+        row = on_device(index, self.device)
+        levels = self.state.view(-1)[row]
+        probable = logits.log_softmax(-1).gather(1, levels[:, None])[:, 0].double()
+        self._refuse_unless(~probable.isnan())
+        scores = torch.zeros(self.hole.shape, dtype=torch.float64, device=self.device)
+        scores.view(-1)[row] = probable
+        count = on_device((redrawn * block.sum(1)).ceil().long(), self.device)
+        chosen = _where(most_certain(scores, on_device(block, self.device), count).cpu())
+        self._put(step, chosen, engines.rows_of(index, logits, chosen))
+        return block.any(1)
 
     def _draw(self, step, unknown, chosen, framed, logits_of=None):
         """Draw the variables `chosen`, flat indices into (B, V), given all that are not `unknown` (B, V).
@@ -433,6 +473,10 @@ class _Run:
                 noted = entropy(logits).to(self.noted_entropy.dtype)
                 self.noted_entropy.view(-1).index_copy_(0, on_device(index, self.device), noted)
             logits = engines.rows_of(index, logits, chosen)
+        self._put(step, chosen, logits)
+
+    def _put(self, step, chosen, logits):
+        """Draw the variables `chosen` from their logits."""
         row = on_device(chosen, self.device)
         uniform = self._uniform(uniforms.LEVEL, step, row)
         levels = draw_levels(logits, self.temperature, uniform, self.unsound)
