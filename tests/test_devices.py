@@ -35,9 +35,11 @@ def test_a_device_is_waited_for_in_no_turn_of_an_order():
     assert {value.device.type for value in (result.image, result.frames, result.entropy_frames)} == {"meta"}
 
 
-@pytest.mark.parametrize("ancestral", [False, True])
-def test_a_device_is_waited_for_in_no_step_of_gibbs_sampling(ancestral):
-    assert run_on_meta().gibbs(schedules.annealed, 6, "resample", ancestral, 3).image.device == META
+@pytest.mark.parametrize("draw", ["draw_at_once", "draw_one_by_one"])
+def test_a_device_is_waited_for_in_no_step_of_gibbs_sampling(draw):
+    run = run_on_meta()
+    result = run.gibbs(getattr(run, draw), schedules.annealed, 6, "resample", 3)
+    assert result.image.device == META
 
 
 def test_a_device_is_waited_for_in_no_turn_of_a_likelihood():
