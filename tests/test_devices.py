@@ -7,7 +7,7 @@ import torch
 from test_incremental import random_case, seeded
 from test_pixel_models import predictor
 
-from nbutils.nade import likelihood, sampling, schedules
+from nbutils.nade import categorical, likelihood, sampling, schedules
 from nbutils.nade.fast import engines
 from nbutils.pixelrnn import filling
 
@@ -35,9 +35,11 @@ def test_a_device_is_waited_for_in_no_turn_of_an_order():
     assert {value.device.type for value in (result.image, result.frames, result.entropy_frames)} == {"meta"}
 
 
-@pytest.mark.parametrize("ancestral", [False, True])
-def test_a_device_is_waited_for_in_no_step_of_gibbs_sampling(ancestral):
-    assert run_on_meta().gibbs(schedules.annealed, 6, "resample", ancestral, 3).image.device == META
+@pytest.mark.parametrize("draw", ["draw_at_once", "draw_one_by_one"])
+def test_a_device_is_waited_for_in_no_step_of_gibbs_sampling(draw):
+    run = run_on_meta()
+    result = run.gibbs(getattr(run, draw), schedules.annealed, 6, "resample", 3)
+    assert result.image.device == META
 
 
 def test_a_device_is_waited_for_in_no_turn_of_a_likelihood():
@@ -55,7 +57,7 @@ def test_a_greedy_order_waits_for_nothing_but_the_choice():
     model, image, known, caption, length = case_on(META)
     hole = ~known.flatten(1)
     engine = engines.build("incremental", model, image.shape, hole, caption, length, META)
-    index, bits, logits_of = engine.entropies(image.flatten(1), hole, hole)
+    index, bits, logits_of = engine.scores(image.flatten(1), hole, hole, categorical.entropy)
     assert bits.device == logits_of(index[:1]).device == META
 
 

@@ -193,7 +193,7 @@ def test_entropies_of_what_changed_are_those_of_the_whole_net():
     kept, left_out = {}, 0
     for model, whole, engine, state, unknown in cases_of_greedy_orders():
         bits = kept.setdefault(id(engine), (engine, torch.zeros(unknown.shape, dtype=torch.float64)))[1]
-        index, found, logits_of = engine.entropies(state, unknown, unknown)
+        index, found, logits_of = engine.scores(state, unknown, unknown, entropy)
         left_out += int(unknown.sum()) - len(index)
         bits.view(-1)[index] = found
         with torch.no_grad():

@@ -27,17 +27,34 @@ def entropy(logits, temperature=1.0):
     return nats.div_(-math.log(2)).view(logits.shape[:-1])
 
 
-def most_certain(entropies, among):
-    """The variable with the lowest entropy of each example, the first of equals.
+def doubt(logits):
+    """One minus the probability of the likeliest level, (..., levels) -> (...)."""
+    return 1 - logits.softmax(-1).amax(-1)
+
+
+def closeness(logits):
+    """One minus the margin of the likeliest level over the second, (..., levels) -> (...)."""
+    first, second = logits.softmax(-1).topk(2, -1).values.unbind(-1)
+    return 1 - (first - second)
+
+
+def most_certain(scores, among, count=1):
+    """The variables with the lowest scores of each example, the first of equals.
 
     Args:
-        entropies: float (B, V); negated they give the least certain variable.
+        scores: float (B, V), such as entropies; negated they give the least certain variables.
         among: bool (B, V).
+        count: how many of each example, an int or int64 (B,).
     Returns:
-        bool (B, V), True at one variable of `among`, or nowhere where that is empty.
+        bool (B, V), True at `count` variables of `among`, or at all where there are fewer.
     """
-    first = entropies.masked_fill(~among, torch.inf).argmin(1, keepdim=True)
-    return torch.zeros_like(among).scatter_(1, first, True) & among
+    scores = scores.masked_fill(~among, torch.inf)
+    if isinstance(count, int) and count == 1:
+        first = scores.argmin(1, keepdim=True)
+        return torch.zeros_like(among).scatter_(1, first, True) & among
+    place = scores.argsort(dim=1, stable=True).argsort(1)
+    most = count if isinstance(count, int) else count[:, None]
+    return (place < most) & among
 
 
 def draw_levels(logits, temperature, uniform, unsound=None):

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from .categorical import entropy, in_parts
+from .categorical import in_parts
 from .convnet import Attention, Concatenation, ConvLayer, OneHotConv, smooth_functions
 from .devices import on_device
 from .normalization import BatchNorm2d
@@ -243,19 +243,19 @@ class Inpainter(nn.Module):
         return logits.index_select(0, on_device(order.argsort(), pixels.device))
 
     @torch.no_grad()
-    def entropies_of(self, pixels, row, channel):
-        """Entropies in bits, (n,), of what `logits_of` gives for `row` and `channel` on the CPU: some at a
-        time, so that no logits are kept."""
+    def scores_of(self, pixels, row, channel, measure):
+        """What `measure` gives, (n,), for the logits that `logits_of` has for `row` and `channel` on the CPU:
+        some at a time, so that no logits are kept."""
         pixels = self.readout(pixels)
-        bits = pixels.new_empty(len(row))
+        scores = pixels.new_empty(len(row))
         counts = torch.bincount(channel, minlength=self.config.channels).tolist()
         of_channels = channel.argsort(stable=True).split(counts)
         for head, which in zip(self._heads(), of_channels):
             found, rows = pixels.new_empty(len(which)), on_device(row[which], pixels.device)
             for part, out in in_parts(self.config.levels, rows, found):
-                out.copy_(entropy(nn.functional.linear(pixels.index_select(0, part), *head)))
-            bits.index_copy_(0, on_device(which, pixels.device), found)
-        return bits
+                out.copy_(measure(nn.functional.linear(pixels.index_select(0, part), *head)))
+            scores.index_copy_(0, on_device(which, pixels.device), found)
+        return scores
 
     def _heads(self):
         """Weight (levels, inputs) and bias (levels,) of every channel."""

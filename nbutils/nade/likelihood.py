@@ -10,9 +10,9 @@ import math
 
 import torch
 
-from . import masks
+from . import masks, splits
 from .arguments import check_engine, check_pictures, fixed_order, to_rank
-from .categorical import most_certain
+from .categorical import entropy, most_certain
 from .devices import device_of, moved, on_device
 from .fast import engines
 from .inpainter import predict
@@ -55,6 +55,7 @@ def conditional_nlls(
     *,
     ordering,
     num_orders=1,
+    blocks=None,
     engine="auto",
     generator=None,
     segments=None,
@@ -63,7 +64,8 @@ def conditional_nlls(
 
     Their sum is the negative log-likelihood of the hole. With a greedy order it is one of a joint
     distribution too, because the order depends on nothing but what came before, and ties go to the lowest
-    index.
+    index. So it is where variables are drawn several at a time: a product over blocks, within which each is
+    independent of the others.
 
     Args:
         model: an `Inpainter` in evaluation mode, or any callable of its signature.
@@ -73,6 +75,8 @@ def conditional_nlls(
             or highest predictive entropy first; or the flat indices (into C * H * W) of the hole variables in
             the order wanted, the same for every picture.
         num_orders: K, 1 except for "orderless".
+        blocks: how many of the order's variables are drawn at a time, ints that add up to the size of every
+            hole, see `splits`; None for one by one.
         engine: as in `sampling.inpaint`.
         generator: torch.Generator of the CPU, for "orderless".
         segments: into how many parts an order that is known beforehand is cut, which are then computed side
@@ -88,8 +92,9 @@ def conditional_nlls(
     check_engine(engine, model)
     places = _places(ordering, num_orders, known.cpu(), generator)
     given, hole = image.device, ~known.flatten(1).cpu()
+    blocks = None if blocks is None else splits.checked(blocks, hole.sum(1))
     image, caption, caption_length = moved(device_of(model, image), image, caption, caption_length)
-    if places is None:
+    if places is None or blocks:
         segments = 1
     elif segments is None:
         every = (num_orders * len(image), *image.shape[1:])
@@ -102,7 +107,9 @@ def conditional_nlls(
         words = (None, None) if caption is None else (caption[example], caption_length[example])
         group = _Group(model, image[example], hole[pair % len(image)], *words, engine)
         if places is None:
-            found = group.by_entropy(1 if ordering == "greedy" else -1)
+            found = group.by_entropy(1 if ordering == "greedy" else -1, blocks)
+        elif blocks:
+            found = group.in_blocks(places[pair // len(image)], blocks)
         else:
             found = group.in_order(places[pair // len(image)], segment, segments)
         nats.append(found[0])
@@ -156,27 +163,47 @@ class _Group:
             segment: int64 (B,), which of the `segments` parts.
         """
         size, count = place.shape[1], self.hole.sum(1)
-        rank = to_rank(place.masked_fill(~self.hole, size).argsort(1), size).masked_fill(~self.hole, size)
+        rank = self._rank(place)
         first, last = count * segment // segments, count * (segment + 1) // segments
         self.unknown &= rank >= first[:, None]
         own = torch.where(self.unknown & (rank < last[:, None]), rank - first[:, None], size)
         turn = engines.turns(self.engine, own, last - first, torch.zeros_like(self.hole))
+        self._score_by_turn(turn)
+        return self.nats, rank
+
+    def in_blocks(self, place, blocks):
+        """As `in_order`, from end to end, so many variables at a time as `blocks` says."""
+        rank = self._rank(place)
+        block = torch.arange(len(blocks)).repeat_interleave(torch.tensor(blocks))  # by position
+        inside = rank < rank.shape[1]
+        turn = torch.where(inside, block[rank.clamp(max=len(block) - 1)], rank.shape[1])
+        self._score_by_turn(turn)
+        return self.nats, rank
+
+    def _rank(self, place):
+        """The position of every variable among those of the hole, the number of all for the others."""
+        size = place.shape[1]
+        return to_rank(place.masked_fill(~self.hole, size).argsort(1), size).masked_fill(~self.hole, size)
+
+    def _score_by_turn(self, turn):
         for chosen in engines.by_turn(turn):
             wanted = torch.zeros_like(self.hole)
             wanted.view(-1)[chosen] = True
             _, logits = self.engine.predict(self.truth, self.unknown, wanted)
             self._score(chosen, logits)
-        return self.nats, rank
 
-    def by_entropy(self, sign):
-        """Greedy orders come about as they go; every step shows the truth of the variable that it chose."""
+    def by_entropy(self, sign, blocks):
+        """Greedy orders come about as they go; every step shows the truth of the variables that it chose."""
         rank = torch.full(self.hole.shape, self.hole.shape[1])
         entropies = torch.zeros(self.hole.shape, device=self.truth.device)
-        for step in range(int(self.hole.sum(1).max())):
-            index, bits, logits_of = self.engine.entropies(self.truth, self.unknown, self.unknown)
+        drawn = 0
+        for count in blocks or [1] * int(self.hole.sum(1).max()):
+            index, bits, logits_of = self.engine.scores(self.truth, self.unknown, self.unknown, entropy)
             entropies.view(-1).index_copy_(0, on_device(index, entropies.device), bits.to(entropies.dtype))
-            chosen = most_certain(sign * entropies, on_device(self.unknown, entropies.device)).cpu()
-            rank[chosen] = step
+            among = on_device(self.unknown, entropies.device)
+            chosen = most_certain(sign * entropies, among, count).cpu()
+            rank[chosen] = drawn
+            drawn += count
             flat = chosen.flatten().nonzero()[:, 0]
             self._score(flat, logits_of(flat))
         return self.nats, rank
@@ -219,3 +246,39 @@ def estimate_nll(model, image, known, caption=None, caption_length=None, *, num_
         estimates.append(total * sizes / (~shown).flatten(1).sum(1))
     estimates = torch.stack(estimates)
     return estimates.mean(0).to(given), (estimates.std(0) / num_masks**0.5).to(given)
+
+
+@torch.no_grad()
+def information_profile(model, image, known, caption=None, caption_length=None, *, shown, generator):
+    """The mean cost of a hidden variable with so many of the hole's variables known, at random (Hoogeboom et
+    al. 2021, arXiv 2110.02037, section 3.1). The sum over d = 0 .. D - 1 is the mean cost of the hole over
+    all orders.
+
+    Args:
+        model: an `Inpainter` in evaluation mode, or any callable of its signature.
+        image, known, caption, caption_length: as in `sampling.inpaint`.
+        shown: list of d, how many of the D hole variables are known, each from 0 to D - 1.
+        generator: torch.Generator of the CPU; the same order serves every d of a picture.
+    Returns:
+        float64 (len(shown), B), nats.
+    Raises:
+        ValueError: as `conditional_nlls`; a number in `shown` that some hole does not allow.
+    """
+    check_pictures(model, image, known, caption, caption_length)
+    sizes = (~known).flatten(1).sum(1).cpu()
+    if not 0 <= min(shown) <= max(shown) < int(sizes.min()):
+        raise ValueError(f"shown: {min(shown)} to {max(shown)}; expected 0 to {int(sizes.min()) - 1}")
+    given, device = image.device, device_of(model, image)
+    hole = ~known.cpu().flatten(1)
+    place = torch.rand(hole.shape, generator=generator).masked_fill_(~hole, 2.0).argsort(1).argsort(1)
+    image, caption, caption_length = moved(device, image, caption, caption_length)
+    profile = []
+    for count in shown:
+        visible = (~hole | (place < count)).view(image.shape).to(device)
+        index = (~visible).flatten().nonzero()[:, 0]
+        logits = predict(model, image, visible, caption, caption_length, index)
+        nats = cross_entropy(logits, image.flatten()[index]).double()
+        total = torch.zeros(len(image), dtype=torch.float64, device=device)
+        total.index_add_(0, index // image[0].numel(), nats)
+        profile.append(total.cpu() / (sizes - count))
+    return torch.stack(profile).to(given)

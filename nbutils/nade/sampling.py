@@ -6,17 +6,28 @@ one setting share the rest.
 """
 
 from dataclasses import dataclass, fields
+from functools import partial
 
 import torch
 
-from . import uniforms
+from . import splits, uniforms
 from .arguments import check_engine, check_pictures, fixed_order, to_rank
-from .categorical import draw_levels, entropy, most_certain, refuse_unsound
+from .categorical import closeness, doubt, draw_levels, entropy, most_certain, refuse_unsound
 from .devices import device_of, moved, on_device
 from .fast import engines
+from .halton import halton
 from .schedules import annealed
 
-STRATEGIES = ("orderless", "greedy", "antigreedy", "independent_gibbs", "ancestral_gibbs")
+# By what a variable is chosen next, and whether the lowest or the highest comes first.
+BY_CONTENT = {
+    "greedy": (entropy, 1),
+    "antigreedy": (entropy, -1),
+    "top_probability": (doubt, 1),
+    "margin": (closeness, 1),
+}
+ANCESTRAL = ("orderless", "halton", *BY_CONTENT)
+GIBBS = ("independent_gibbs", "ancestral_gibbs", "informed_gibbs")
+STRATEGIES = (*ANCESTRAL, "maskgit", "remdm", *GIBBS)
 CONVENTIONS = ("resample", "keep")
 STARTS = ("noise", "black", "image")
 
@@ -52,6 +63,11 @@ def inpaint(
     *,
     strategy,
     temperature=1.0,
+    blocks=None,
+    entropy_bound=None,
+    noise=0.0,
+    remasking=0.0,
+    redrawn=0.25,
     schedule=None,
     num_steps=None,
     convention="resample",
@@ -63,13 +79,18 @@ def inpaint(
 ):
     """Fill in what is not known by sampling.
 
-    Ancestral strategies draw one variable at a time, for each example in an order of its own, and never
-    change it again: `orderless` in a random order (Uria, Murray, Larochelle 2014), `greedy` the variable with
-    the lowest predictive entropy first, `antigreedy` the one with the highest, both measured at temperature
-    1, ties going to the lowest flat index. Gibbs strategies begin with a full hole; step n of N resamples
-    every hole variable with probability alpha_n: `independent_gibbs` all of that block at once given the rest
-    (Yao, Ozair, Cho, Bengio 2014), `ancestral_gibbs` the block's variables one after the other in a random
-    order.
+    Ancestral strategies draw every variable once, one at a time or in blocks, whose variables are drawn blind
+    to each other, for each example in an order of its own: `orderless` at random (Uria, Murray, Larochelle
+    2014), `halton` spread out over the picture (Besnier et al. 2025), `greedy` the lowest predictive entropy
+    first, `antigreedy` the highest, `top_probability` the likeliest level first, `margin` the largest lead of
+    the likeliest over the second (Kim et al. 2025), all measured at temperature 1, ties going to the lowest
+    flat index. `maskgit` draws all that is hidden in every round and keeps as many as the block has of those
+    whose drawn level is likeliest, with noise (Chang et al. 2022). `remdm` draws in rounds, in which what was
+    drawn may be hidden again (Wang et al. 2025). Gibbs strategies begin with a full hole; step n of N
+    resamples every hole variable with probability alpha_n: `independent_gibbs` all of that block at once
+    given the rest (Yao, Ozair, Cho, Bengio 2014), `ancestral_gibbs` the block's variables one after the other
+    in a random order, `informed_gibbs` of the block only what is least probable given the rest (after the
+    informed correctors of Zhao et al. 2024 and the planner of Peng et al. 2025).
 
     Args:
         model: an `Inpainter` in evaluation mode, or any callable of its signature.
@@ -79,8 +100,19 @@ def inpaint(
         strategy: one of `STRATEGIES`, or a fixed order for ancestral sampling: the flat indices (into C * H *
             W) of the hole variables, the same for every picture.
         temperature: T >= 0; conditionals are sampled from p^(1/T).
+        blocks: for ancestral strategies and "maskgit" how many variables are drawn at a time, ints that add
+            up to the size of every hole, see `splits`; None for one by one.
+        entropy_bound: instead of blocks, for "greedy": the largest block of which the sum of entropies
+            without the largest is at most so many bits (Ben-Hamu et al. 2025, section 3).
+        noise: of "maskgit": Gumbel noise on the logarithm of the drawn level's probability, times this and
+            times the share of rounds that are left.
+        remasking: of "remdm": the share of what could be hidden again without hiding more than the schedule
+            has, 0 (never) to 1.
+        redrawn: of "informed_gibbs": which share of the block is drawn again, above 0 to 1; one variable at
+            least.
         schedule: for Gibbs, (step, num_steps) -> alpha; None is `schedules.annealed` with its defaults.
-        num_steps: Gibbs steps; None is the number of variables in each example's own hole.
+        num_steps: Gibbs steps, or rounds of "remdm"; None is the number of variables in each example's own
+            hole.
         convention: "resample": alpha is the probability of being resampled, as described in 2017; "keep": of
             being kept, as published.
         start: what the hole is filled with first: uniform noise, black, or what stands there in `image`.
@@ -100,7 +132,11 @@ def inpaint(
         ValueError: an argument of the wrong shape or type, an impossible value, or a model in training mode.
     """
     _check(strategy, temperature, num_steps, convention, start, frames)
+    _check_blocks(strategy, blocks, entropy_bound, noise, remasking)
+    _check_redrawn(redrawn)
     check_pictures(model, image, known, caption, caption_length)
+    if blocks is not None:
+        blocks = splits.checked(blocks, (~known).flatten(1).sum(1))
     order = None if isinstance(strategy, str) else fixed_order("strategy", strategy, known.cpu())
     check_engine(engine, model)
     seed = uniforms.seed_from(generator if generator is not None else torch.default_generator).cpu()
@@ -114,14 +150,20 @@ def inpaint(
         run = _Run(model, image[group], known[group], *words, engine, temperature, start, seed, first, watch)
         if order is not None:
             rank = to_rank(order, run.hole.shape[1]).expand_as(run.hole)
-            parts.append(run.in_order(rank, frames))
-        elif strategy == "orderless":
-            parts.append(run.in_order(run.random_rank(run.hole, 0), frames))
-        elif strategy in ("greedy", "antigreedy"):
-            parts.append(run.by_entropy(1 if strategy == "greedy" else -1, frames))
+            parts.append(run.in_order(rank, frames, blocks))
+        elif strategy in ("orderless", "halton"):
+            rank = run.random_rank(run.hole, 0) if strategy == "orderless" else run.halton_rank()
+            parts.append(run.in_order(rank, frames, blocks))
+        elif strategy in BY_CONTENT:
+            parts.append(run.by_content(*BY_CONTENT[strategy], blocks, entropy_bound, frames))
+        elif strategy == "maskgit":
+            parts.append(run.drawn_then_kept(blocks, noise, frames))
+        elif strategy == "remdm":
+            parts.append(run.remasked(remasking, num_steps, frames))
         else:
-            ancestral = strategy == "ancestral_gibbs"
-            parts.append(run.gibbs(schedule or annealed, num_steps, convention, ancestral, frames))
+            draw = {"independent_gibbs": run.draw_at_once, "ancestral_gibbs": run.draw_one_by_one}
+            draw["informed_gibbs"] = partial(run.draw_least_probable, redrawn)
+            parts.append(run.gibbs(draw[strategy], schedule or annealed, num_steps, convention, frames))
         if run.unsound:
             refuse_unsound("some")
     return _joined(parts, given)
@@ -149,6 +191,32 @@ def _check(strategy, temperature, num_steps, convention, start, frames):
         raise ValueError(f"num_steps: {num_steps}; expected at least 1, or None for one per hole variable")
     if frames < 2:
         raise ValueError(f"frames: {frames}; expected at least 2, the start and the result")
+
+
+def _check_blocks(strategy, blocks, entropy_bound, noise, remasking):
+    ancestral = not isinstance(strategy, str) or strategy in ANCESTRAL
+    if blocks is not None and not (ancestral or strategy == "maskgit"):
+        raise ValueError(f"blocks: are for ancestral strategies and maskgit; {strategy} has num_steps")
+    if entropy_bound is not None:
+        if not isinstance(strategy, str) or strategy != "greedy":
+            raise ValueError(f"entropy_bound: is for 'greedy', which goes by entropy; not for {strategy!r}")
+        if blocks is not None:
+            raise ValueError(
+                "blocks, entropy_bound: both say how many variables are drawn at a time; give one"
+            )
+        if not entropy_bound >= 0:
+            raise ValueError(f"entropy_bound: {entropy_bound}; expected a number of bits of at least 0")
+    if not noise >= 0 or (noise and strategy != "maskgit"):
+        raise ValueError(
+            f"noise: {noise} for {strategy!r}; expected a number of at least 0, for maskgit alone"
+        )
+    if not 0 <= remasking <= 1 or (remasking and strategy != "remdm"):
+        raise ValueError(f"remasking: {remasking} for {strategy!r}; expected 0 to 1, for remdm alone")
+
+
+def _check_redrawn(redrawn):
+    if not 0 < redrawn <= 1:
+        raise ValueError(f"redrawn: {redrawn}; expected a share above 0, 1 at most")
 
 
 class _Run:
@@ -193,9 +261,17 @@ class _Run:
         place[index] = self._uniform(uniforms.ORDER, step, index)
         return to_rank(place.view(among.shape).argsort(1), size).masked_fill(~among, size)
 
-    def in_order(self, rank, frames):
+    def halton_rank(self):
+        """The Halton order of the hole's variables, as `random_rank`."""
+        size = self.hole.shape[1]
+        place = halton(self.shape[1:]).expand_as(self.hole)
+        return to_rank(place.masked_fill(~self.hole, size).argsort(1), size).masked_fill(~self.hole, size)
+
+    def in_order(self, rank, frames, blocks=None):
         """Ancestral sampling in an order that does not depend on values: position of every variable (B, V), V
         outside the hole."""
+        if blocks:
+            return self._in_blocks(rank, blocks, frames)
         watch = _Watch(self, self.sizes, frames)
         framed = torch.zeros_like(self.hole)  # by position in the order
         frame, example = (watch.steps > 0).nonzero(as_tuple=True)
@@ -211,36 +287,124 @@ class _Run:
             watch.look(moment + 1)
         return watch.result(self.sizes)
 
-    def by_entropy(self, sign, frames):
-        """Ancestral sampling of the variable with the lowest (sign 1) or highest (sign -1) entropy next."""
-        watch = _Watch(self, self.sizes, frames)
-        unknown = self.hole.clone()
-        entropies = torch.zeros_like(self.noted_entropy)
-        for step in range(int(self.sizes.max())):
-            index, bits, logits_of = self.engine.entropies(self.state, unknown, unknown)
-            entropies.view(-1).index_copy_(0, on_device(index, self.device), bits.to(entropies.dtype))
-            among = on_device(unknown, self.device)
-            if watch.framed(step).any():
-                self.noted_unknown = unknown.clone()
-                self.noted_entropy = torch.where(among, entropies, 0)
-            chosen = _where(most_certain(sign * entropies, among).cpu())
-            self._draw(0, unknown, chosen, watch.nothing, logits_of)
+    def _in_blocks(self, rank, blocks, frames):
+        rounds = torch.where(self.sizes > 0, len(blocks), 0)
+        watch, unknown = _Watch(self, rounds, frames), self.hole.clone()
+        block = torch.arange(len(blocks)).repeat_interleave(torch.tensor(blocks))  # by position
+        turn = torch.where(self.hole, block[rank.clamp(max=len(block) - 1)], rank.shape[1])
+        for step, chosen in enumerate(engines.by_turn(turn)):
+            self._draw(0, unknown, chosen, watch.framed(step))
             unknown.view(-1)[chosen] = False
             watch.look(step + 1)
-        return watch.result(self.sizes)
+        return watch.result(rounds)
 
-    def gibbs(self, schedule, num_steps, convention, ancestral, frames):
-        """Resample random blocks, from the full hole."""
+    def by_content(self, measure, sign, blocks, entropy_bound, frames):
+        """Ancestral sampling of the variables with the lowest (sign 1) or highest (sign -1) measure next."""
+        watch, unknown = _Watch(self, self.sizes, frames), self.hole.clone()
+        scores = torch.zeros_like(self.noted_entropy)
+        evaluations, step = torch.zeros_like(self.sizes), 0
+        while unknown.any():
+            index, found, logits_of = self.engine.scores(self.state, unknown, unknown, measure)
+            scores.view(-1).index_copy_(0, on_device(index, self.device), found.to(scores.dtype))
+            among = on_device(unknown, self.device)
+            if entropy_bound is not None:
+                count = _within(scores, among, entropy_bound)
+            else:
+                count = blocks[step] if blocks else 1
+            chosen = _where(most_certain(sign * scores, among, count).cpu())
+            before = self.sizes - unknown.sum(1)
+            if watch.passes(before, before + torch.as_tensor(count).cpu()):
+                self.noted_unknown = unknown.clone()
+                if measure is entropy:
+                    self.noted_entropy = torch.where(among, scores, 0)
+            evaluations += unknown.any(1)
+            self._draw(0, unknown, chosen, watch.nothing, logits_of)
+            unknown.view(-1)[chosen] = False
+            watch.look_through(before, self.sizes - unknown.sum(1))
+            step += 1
+        return watch.result(evaluations)
+
+    def drawn_then_kept(self, blocks, noise, frames):
+        """In every round draw all that is hidden, and keep the block whose drawn levels are likeliest."""
+        rounds = self.sizes if blocks is None else torch.where(self.sizes > 0, len(blocks), 0)
+        blocks = blocks or [1] * int(self.sizes.max())
+        watch, unknown = _Watch(self, rounds, frames), self.hole.clone()
+        for step, count in enumerate(blocks):
+            self._announce(unknown)
+            index, logits = self.engine.predict(self.state, unknown, unknown)
+            row, among = on_device(index, self.device), on_device(unknown, self.device)
+            uniform = self._uniform(uniforms.LEVEL, step, row)
+            levels = draw_levels(logits, self.temperature, uniform, self.unsound)
+            sure = logits.log_softmax(-1).gather(1, levels[:, None])[:, 0].double()
+            if noise:
+                number = self._uniform(uniforms.CHOICE, step, row)
+                sure -= noise * (1 - (step + 1) / len(blocks)) * (-number.log()).log()
+            scores = torch.zeros(self.hole.shape, dtype=torch.float64, device=self.device)
+            scores.view(-1)[row] = -sure
+            kept = most_certain(scores, among, count)
+            if watch.framed(step).any():
+                self._note(unknown, index, logits)
+            drawn = self.state.clone()
+            drawn.view(-1)[row] = levels
+            self.state = torch.where(kept, drawn, self.state)
+            unknown &= ~kept.cpu()
+            watch.look(step + 1)
+        return watch.result(rounds)
+
+    def remasked(self, remasking, num_steps, frames):
+        """In round k of K the share drawn rises from (k - 1) / K to k / K. What was drawn is hidden again
+        with probability sigma, `remasking` times what leaves the share as it should be, min(1, (1 -
+        alpha_s) / alpha_t) (Wang et al. 2025, arXiv 2503.00307, section 4.1), and so much more is drawn."""
+        limits = self.sizes if num_steps is None else torch.where(self.sizes > 0, num_steps, 0)
+        watch, evaluations = _Watch(self, limits, frames), torch.zeros_like(self.sizes)
+        unknown, size = self.hole.clone(), self.hole.shape[1]
+        for step in range(int(limits.max())):
+            before = step / limits.clamp(min=1).double()  # alpha_t, (B,)
+            after = ((step + 1) / limits.clamp(min=1).double()).clamp(max=1)  # alpha_s
+            again = torch.where(before > 0, remasking * ((1 - after) / before).clamp(max=1), 0)  # sigma
+            drawn = (after - (1 - again) * before) / (1 - before).clamp(min=1e-12)
+            index = _where(self.hole & (step < limits)[:, None])
+            number = self._uniform(uniforms.BLOCK, step, index)
+            hidden = unknown.view(-1)[index]
+            chosen = index[hidden & (number < drawn[index // size])]
+            hide = index[~hidden & (number < again[index // size])]
+            evaluations += (
+                torch.zeros_like(unknown).view(-1).index_fill(0, chosen, True).view_as(unknown).any(1)
+            )
+            self._draw(step, unknown, chosen, watch.framed(step))
+            unknown.view(-1)[chosen] = False
+            unknown.view(-1)[hide] = True
+            watch.look(step + 1)
+        return watch.result(evaluations)
+
+    def _refuse_unless(self, sound):
+        """Refuse predictions that are not `sound`, bool (n,): at once on a CPU, else at the end."""
+        if self.unsound is not None:
+            self.unsound |= ~sound.all()
+        elif not sound.all():
+            refuse_unsound(int((~sound).sum()))
+
+    def _announce(self, unknown):
+        """Tell who watches what is about to be drawn from."""
+        if self.watch:
+            self.watch(self.draws, self.state.view(self.shape), ~unknown.view(self.shape))
+            self.draws += 1
+
+    def _note(self, unknown, index, logits):
+        """Keep what is unknown and how uncertain the predictions of the variables `index` are."""
+        self.noted_unknown, self.noted_entropy = unknown.clone(), torch.zeros_like(self.noted_entropy)
+        bits = entropy(logits).to(self.noted_entropy.dtype)
+        self.noted_entropy.view(-1).index_copy_(0, on_device(index, self.device), bits)
+
+    def gibbs(self, draw, schedule, num_steps, convention, frames):
+        """Resample random blocks, from the full hole; `draw` draws one and says how many predictions that
+        took of each example."""
         limits = self.sizes if num_steps is None else torch.where(self.sizes > 0, num_steps, 0)
         watch = _Watch(self, limits, frames)
         evaluations = torch.zeros_like(self.sizes)
         for step in range(int(limits.max())):
             block = self._random_block(schedule, step, limits, convention)
-            if ancestral:
-                self._draw_one_by_one(step, block, watch.framed(step))
-            else:
-                self._draw(step, block, _where(block), watch.framed(step))
-            evaluations += block.sum(1) if ancestral else block.any(1)
+            evaluations += draw(step, block, watch.framed(step))
             watch.look(step + 1)
         return watch.result(evaluations)
 
@@ -256,22 +420,44 @@ class _Run:
         block.view(-1)[index] = struck if convention == "resample" else ~struck
         return block
 
-    def _draw_one_by_one(self, step, block, framed):
+    def draw_at_once(self, step, block, framed):
+        """All of a block, given the rest."""
+        self._draw(step, block, _where(block), framed)
+        return block.any(1)
+
+    def draw_one_by_one(self, step, block, framed):
+        """A block's variables one after the other, in a random order."""
         rank, unknown = self.random_rank(block, step), block.clone()
         turn = engines.turns(self.engine, rank, block.sum(1), torch.zeros_like(block))
         for chosen in engines.by_turn(turn) or [_where(block)]:
             self._draw(step, unknown, chosen, framed)
             unknown.view(-1)[chosen] = False
             framed = torch.zeros_like(framed)
+        return block.sum(1)
+
+    def draw_least_probable(self, redrawn, step, block, framed):
+        """Of a block what is least probable given the rest, all at once."""
+        self._announce(block)
+        index, logits = self.engine.predict(self.state, block, block)
+        if framed.any():
+            self._note(block, index, logits)
+        row = on_device(index, self.device)
+        levels = self.state.view(-1)[row]
+        probable = logits.log_softmax(-1).gather(1, levels[:, None])[:, 0].double()
+        self._refuse_unless(~probable.isnan())
+        scores = torch.zeros(self.hole.shape, dtype=torch.float64, device=self.device)
+        scores.view(-1)[row] = probable
+        count = on_device((redrawn * block.sum(1)).ceil().long(), self.device)
+        chosen = _where(most_certain(scores, on_device(block, self.device), count).cpu())
+        self._put(step, chosen, engines.rows_of(index, logits, chosen))
+        return block.any(1)
 
     def _draw(self, step, unknown, chosen, framed, logits_of=None):
         """Draw the variables `chosen`, flat indices into (B, V), given all that are not `unknown` (B, V).
 
         For the examples `framed`, bool (B,), note what is unknown and how uncertain. `logits_of` may give the
         logits of what is chosen."""
-        if self.watch:
-            self.watch(self.draws, self.state.view(self.shape), ~unknown.view(self.shape))
-            self.draws += 1
+        self._announce(unknown)
         wanted = torch.zeros_like(unknown)
         wanted.view(-1)[chosen] = True
         if framed.any():
@@ -287,10 +473,22 @@ class _Run:
                 noted = entropy(logits).to(self.noted_entropy.dtype)
                 self.noted_entropy.view(-1).index_copy_(0, on_device(index, self.device), noted)
             logits = engines.rows_of(index, logits, chosen)
+        self._put(step, chosen, logits)
+
+    def _put(self, step, chosen, logits):
+        """Draw the variables `chosen` from their logits."""
         row = on_device(chosen, self.device)
         uniform = self._uniform(uniforms.LEVEL, step, row)
         levels = draw_levels(logits, self.temperature, uniform, self.unsound)
         self.state.view(-1).index_copy_(0, row, levels)
+
+
+def _within(bits, among, bound):
+    """How many variables of each example, surest first, may be drawn at once: the largest block of which the
+    sum of entropies without the largest is at most `bound`; int64 (B,), one at least."""
+    sure = bits.masked_fill(~among, torch.inf).sort(1).values
+    without_largest = sure.cumsum(1) - sure
+    return (without_largest <= bound).sum(1).clamp(min=1)
 
 
 def _where(mask):
@@ -336,12 +534,22 @@ class _Watch:
 
     def look(self, moment):
         """Keep the state of every example that has a frame at `moment`."""
-        frame, example = (self.moments == moment).nonzero(as_tuple=True)
+        self._keep(*(self.moments == moment).nonzero(as_tuple=True))
+
+    def _keep(self, frame, example):
         if len(frame):
             self.known[frame, example] = ~self.run.noted_unknown[example]
             frame, example = moved(self.run.device, frame, example)
             self.states[frame, example] = self.run.state[example]
             self.entropies[frame, example] = self.run.noted_entropy[example]
+
+    def passes(self, before, after):
+        """Whether a frame is due after more than `before` and at most `after` steps, int64 (B,)."""
+        return bool(((self.moments > before) & (self.moments <= after)).any())
+
+    def look_through(self, before, after):
+        """Keep the state of every example that has a frame there, see `passes`."""
+        self._keep(*((self.moments > before) & (self.moments <= after)).nonzero(as_tuple=True))
 
     def result(self, evaluations):
         shape = self.run.shape

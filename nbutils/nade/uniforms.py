@@ -7,7 +7,7 @@ of the address.
 
 import torch
 
-LEVEL, BLOCK, START, ORDER = range(4)  # purposes
+LEVEL, BLOCK, START, ORDER, CHOICE = range(5)  # purposes
 
 
 def _signed(number):

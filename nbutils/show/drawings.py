@@ -43,8 +43,8 @@ def model(config, name="model"):
     reads = "The caption is read by a recurrent net over its words. " if config.vocabulary_size else ""
     merged = ", ".join(map(str, config.merge_layers))
     size = f"{config.kernel_size} x {config.kernel_size}"
-    told = f"The net. {reads}Its {config.layers} layers, convolutions of {size} with {config.width} planes each, "
-    told += "keep the size of the picture"
+    told = f"The net. {reads}Its {config.layers} layers, convolutions of {size} with {config.width} planes "
+    told += "each, keep the size of the picture"
     told += f"; the caption joins after {merged}." if config.vocabulary_size else "; it reads no caption."
     spoken = "From top to bottom: the picture with its hole and the mask, the layers, and for "
     spoken += "each value of a pixel a distribution over its levels. "
@@ -65,16 +65,14 @@ def _layers(axis, config):
     """The layers as slabs, with the caption's way into them; where the last one ends."""
     shown = min(config.layers, _LAYERS_SHOWN)
     tops = [94 - 9 * number for number in range(shown)]
-    for number, top in enumerate(tops, 1):
-        text = f"layer {number}"
-        if shown < config.layers and number == shown - 1:
-            text = "..."
-        elif number == shown:
-            number, text = config.layers, f"layer {config.layers}"
-        _box(axis, (2, top - 6, 52, 6), text)
+    numbers = [(number,) for number in range(1, shown + 1)]
+    if shown < config.layers:  # the last but one stands for all that have no box of their own
+        numbers[-2:] = [tuple(range(shown - 1, config.layers)), (config.layers,)]
+    for meant, top in zip(numbers, tops):
+        _box(axis, (2, top - 6, 52, 6), f"layer {meant[0]}" if len(meant) == 1 else "...")
         _arrow(axis, (28, top + (6 if top == tops[0] else 3)), (28, top))
-        if config.vocabulary_size and text != "..." and number in config.merge_layers:
-            _arrow(axis, (68, 58), (54, top - 3), _OF_CAPTION)
+        if config.vocabulary_size and set(meant) & set(config.merge_layers):
+            _arrow(axis, (62, 58), (54, top - 3), _OF_CAPTION)
     if config.vocabulary_size:
         both = ", both ways" if config.bidirectional else ""
         _box(axis, (62, 104, 36, 12), "caption,\nword by word", _OF_CAPTION)

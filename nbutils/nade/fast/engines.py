@@ -1,13 +1,12 @@
 """How the predictions of a sampler or a likelihood are computed: the whole net every time, or what has
 changed.
 
-An engine has `predict` and `entropies`, to which both give the same answers. Masks are on the CPU, where the
+An engine has `predict` and `scores`, to which both give the same answers. Masks are on the CPU, where the
 bookkeeping is done; levels and logits are on the device of the model, which nothing here waits for.
 """
 
 import torch
 
-from ..categorical import entropy
 from ..devices import on_device
 from ..inpainter import Inpainter, predict
 from . import wavefronts
@@ -41,10 +40,10 @@ class DenseEngine:
         asked = on_device(wanted[rows].flatten().nonzero()[:, 0], state.device)
         return index, predict(self.model, image, known, caption, length, asked)
 
-    def entropies(self, state, unknown, wanted):
-        """See `IncrementalEngine.entropies`; nothing is kept, so nothing is left out."""
+    def scores(self, state, unknown, wanted, measure):
+        """See `IncrementalEngine.scores`; nothing is kept, so nothing is left out."""
         index, logits = self.predict(state, unknown, wanted)
-        return index, entropy(logits), lambda chosen: rows_of(index, logits, chosen)
+        return index, measure(logits), lambda chosen: rows_of(index, logits, chosen)
 
 
 def rows_of(index, logits, chosen):

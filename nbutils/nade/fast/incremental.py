@@ -134,28 +134,28 @@ class IncrementalEngine:
         return torch.from_numpy(index), self.model.logits_of(*self._places(index))
 
     @torch.no_grad()
-    def entropies(self, state, unknown, wanted):
-        """Entropies of hole variables, of which those are left out whose prediction has not changed since
-        they were given.
+    def scores(self, state, unknown, wanted, measure):
+        """What `measure`, such as `categorical.entropy`, gives for the predictions of hole variables, without
+        those whose prediction has not changed since they were given.
 
         Returns:
-            index: int64 (n,) on the CPU, flat indices, ascending; bits: (n,).
+            index: int64 (n,) on the CPU, flat indices, ascending; scores: (n,).
             logits: a function from flat indices of wanted variables, int64 (m,), ascending, on the CPU, to
                 their logits (m, levels).
         """
         index = np.flatnonzero(wanted.numpy())
         needed = self._refresh(state, unknown, index)
         if needed is None:
-            return self.dense.entropies(state, unknown, wanted)
+            return self.dense.scores(state, unknown, wanted, measure)
         self.marked[needed] = True
         index = index[self.marked[self._site_and_channel(index)[0]]]
         self.marked[needed] = False
-        bits = self.model.entropies_of(*self._places(index))
+        scores = self.model.scores_of(*self._places(index), measure)
 
         def logits_of(chosen):
             return self.model.logits_of(*self._places(chosen.numpy()))
 
-        return torch.from_numpy(index), bits, logits_of
+        return torch.from_numpy(index), scores, logits_of
 
     def _refresh(self, state, unknown, index):
         """Compute what the predictions of the variables `index` depend on and is stale; the sites of the last
