@@ -7,9 +7,6 @@ import os
 import threading
 import time
 
-import joblib
-import torch
-
 
 def side_by_side(function, calls, jobs):
     """Call a function with each of several tuples of arguments, `jobs` at a time, each call in a worker
@@ -20,6 +17,8 @@ def side_by_side(function, calls, jobs):
     Raises:
         concurrent.futures.process.BrokenProcessPool: a worker was killed.
     """
+    import joblib  # here, as not every process that watches its parent trains
+
     # A pool of one would be this very process, which a worker that runs out of memory must not take with it.
     workers = joblib.Parallel(
         max(2, jobs),
@@ -34,10 +33,8 @@ def side_by_side(function, calls, jobs):
 
 def _in_worker(function, arguments):
     end_with_parent()
-    with (
-        single_threaded(),
-        contextlib.redirect_stdout(io.StringIO()),
-    ):  # bars of several processes would overwrite each other
+    # bars of several processes would overwrite each other
+    with single_threaded(), contextlib.redirect_stdout(io.StringIO()):
         return function(*arguments)
 
 
@@ -45,6 +42,8 @@ def _in_worker(function, arguments):
 def single_threaded():
     """One processor core for what is inside, so that sums are added up in the same order however many
     processes there are."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

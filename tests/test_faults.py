@@ -358,7 +358,7 @@ def test_a_kernel_whose_port_is_taken_is_started_once_more(books, tmp_path, monk
     assert list((tmp_path / "times").iterdir()) == []
     if times == 1:
         assert result.exit_code == 0, result.output
-        assert "it ran" in (out / "01_first.html").read_text()
+        assert "it ran" in (out / "01_first.ipynb").read_text()
     else:
         assert result.exit_code == 1
         assert "the kernel did not start twice" in result.output

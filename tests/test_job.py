@@ -135,6 +135,8 @@ def test_parts_that_do_not_go_together_are_refused():
     job, reader = usual(), usual("classifier")
     with pytest.raises(ValueError, match="Classification with InpainterConfig on PictureData; expected"):
         replace(job, task=Classification())
+    with pytest.raises(ValueError, match="task: TrainingSettings; expected one of Inpainting, Prediction"):
+        replace(job, task=job.settings)
     with pytest.raises(ValueError, match="hole_size: a hole of 16 x 16 does not fit into pictures of 12"):
         replace(job, data=reader.data)
     with pytest.raises(ValueError, match="image_size: a model for 32 and pictures of 16 pixels"):

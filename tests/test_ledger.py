@@ -82,8 +82,12 @@ def test_the_verdict_follows_from_where_the_interval_lies(shown, values, verdict
     claims = ledger.Ledger()
     claims.state("A10", "the rule")
     assert settle(claims, "A10", intervals.mean(values)) == verdict
-    assert "Rule.** the rule" in shown[0]
-    assert f"Claim A10: {verdict}." in shown[1]
+    assert shown[0].startswith("**Claim A10.** *The antigreedy order")
+    assert "<summary>How it is decided</summary>" in shown[1]
+    assert "the rule" in shown[1]
+    assert shown[2] == f"**{verdict.capitalize()}: [claim](#claim-A10).** See [figure](#figure-key)."
+    assert "What it costs: " in shown[3]
+    assert "20 pictures" in shown[3]
     assert claims.entries[0]["repeats"] == 20
 
 
@@ -158,6 +162,7 @@ def test_the_collected_ledger_has_every_claim_once(shown, tmp_path):
     claims.state("B01", "the rule")
     settle(claims, "A10", intervals.mean(np.linspace(1, 2, 20)))
     claims.undecided("B01", "It takes more", evidence="figure-key")
+    assert shown[-1] == "**Undecided: [claim](#claim-B01).** It takes more ([figure](#figure-key))."
     results.save(tmp_path, "05_a", {}, [], claims)
     results.save(tmp_path, "06_b", {}, [])
     entries = ledger.collect(tmp_path, ["05_a", "06_b"])

@@ -62,6 +62,7 @@ before = results.load(reports, "01_fills")
 job = usual("predictor").vary(image_size=8, num_train=60, num_valid=20, num_test=20)
 job = job.vary(hidden_size=8, num_scored=20)
 job = job.vary(name="GRU", steps=steps, batch_size=8, learning_rate=100.0, validate_every=1)
+job = job.vary(schedule="plateau", clip_norm=float("inf"))
 run = job.fit(f"{reports}/checkpoints/02_reads")
 np.save(Path(reports) / "filled.npy", np.zeros((2, 2)))
 figures.say("Saved beside this page: `filled.npy`.")
@@ -238,7 +239,7 @@ def test_published_notebooks_hold_the_last_frames_of_what_moves(place):
             still = next(output.data["text/html"] for output in cell.outputs if "animation-" in str(output))
             assert not re.search('image/gif|class="moving"|class="strip"|<style|<input|<button', still)
             assert still.startswith(
-                '<figure id="animation-1" class="pictures" data-name="key"><div class="gallery"'
+                '<figure id="animation-1" class="pictures animated" data-name="key"><div class="gallery"'
             )
             assert still.endswith(
                 '<figcaption>Two. <a href="01_fills.html">In motion on the page.</a></figcaption></figure>'

@@ -16,7 +16,7 @@ from nbutils.cli import app
 from nbutils.evidence import results
 from nbutils.reports import parameters, series
 from nbutils.reports.render import cells
-from nbutils.show import animation
+from nbutils.show import animation, exercises, figures
 
 
 def notebook(folder, name, *cells, needs=(), given="steps = 3\nreports = '../reports'", **facts):
@@ -238,7 +238,7 @@ figures.say("See [figure](#figure-key) and [table](#table-numbers).")"""
 
 
 BAD_PAGES = {
-    "figure": ("See [figure](#figure-misspelt).", "a link to #figure-misspelt, which no figure or table"),
+    "figure": ("See [figure](#figure-misspelt).", "a link to #figure-misspelt, which no figure, table"),
     "formula": (r"As $\nosuchthing{x}$ says.", r"formula: '\\nosuchthing{x}'"),
     "broken formula": (r"As $\frac$ says.", r"formula: '\\frac' cannot be read"),
     "javascript": (
@@ -350,8 +350,9 @@ def test_an_output_may_hold_anything_that_a_page_is_made_of(books, without_kerne
     page = (tmp_path / "out" / "01_first.html").read_text()
     assert page.count(marks.replace("</h1>", "")) == 1
     assert page.count("still there</p>") == 1
-    assert page.count('id="parameters"') == page.count('class="contents"') == page.count('class="steps"') == 1
-    assert page.index("</h1>") < page.index('id="parameters"') < page.index("An abstract.")
+    assert page.count('id="parameters"') == page.count('class="contents"') == 1
+    assert page.count('class="steps"') == 2
+    assert page.index("</h1>") < page.index("An abstract.") < page.index('id="parameters"')
 
 
 def test_ordinary_links_and_pictures_in_markdown_stand(books, without_kernels, tmp_path):
@@ -389,10 +390,12 @@ results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [found])"""
     page = (out / "01_first.html").read_text()
     finding = re.search(r"<li>Gains &lt;b&gt;\..*?</li>", page)[0]
     assert '<a href="#table-first">Table 1</a>' in finding
-    assert '<a href="01_first.json">its number</a> <code>gain/bits</code>' in finding
+    assert '<a href="01_first.json" title="gain/bits in 01_first.json">number</a>' in finding
     drew = re.search(r'href="#(code-[^"]*)"', finding)[1]
     assert (
-        re.findall(r'<details class="code" id="(code-[^"]*)"', page[: page.index('id="table-first"')])[-1]
+        re.findall(r'<details class="code mark" id="(code-[^"]*)"', page[: page.index('id="table-first"')])[
+            -1
+        ]
         == drew
     )
     assert 'href="01_first.html#table-first"' in (out / "index.html").read_text()
@@ -401,6 +404,111 @@ results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [found])"""
         "01_first: failed, its page cannot be rendered: a finding refers to table-none"
         in invoke("--out", out).output
     )
+
+
+def page_of(books, tmp_path, *sources, failing=False):
+    """The page of a notebook with these cells; a cell is code or a pair of code and its tag."""
+    notebook(books, "01_first", *(source if isinstance(source, str) else source[0] for source in sources))
+    book = nbformat.read(books / "01_first.ipynb", as_version=4)
+    for cell, source in zip(book.cells[2:], sources):
+        cell.metadata["tags"] = [] if isinstance(source, str) else [source[1]]
+    nbformat.write(book, books / "01_first.ipynb")
+    assert invoke("--out", tmp_path / "out").exit_code == failing
+    return (tmp_path / "out" / "01_first.html").read_text()
+
+
+def test_cells_are_shown_or_folded_by_their_tags(books, without_kernels, tmp_path):
+    shows = "from IPython.display import HTML, display\ndisplay(HTML('<i>shown</i>'))"
+    tagged = [("d = 4", "plain"), ("e = 5", "check"), ("f = 6", "solution")]
+    page = page_of(books, tmp_path, "a = 1", "b = 2", shows, "c = 3", *tagged)
+    whole = re.sub(r"<[^>]*>", "", page)
+    assert page.count('<details class="code mark"') == 3  # of the first three, of the fourth, of the check
+    assert page.count('<div class="code plain"') == 1
+    assert page.count('<details class="code parameters"') == 1  # as given and as the notebook has them
+    assert page.count('<details class="fold solution"') == 1
+    lines = ("a = 1", "b = 2", "import HTML", "c = 3", "d = 4", "e = 5", "f = 6")
+    assert [whole.count(line) for line in lines] == [1] * 7
+
+
+def test_what_is_printed_reaches_a_page_only_where_the_run_failed(books, without_kernels, tmp_path):
+    prints = "import sys\nprint('so', 'far')\nprint('careful', 'now', file=sys.stderr)"
+    page = page_of(books, tmp_path, prints)
+    assert "so far" not in page
+    assert "careful now" not in page
+    assert "so far" in (tmp_path / "out" / "01_first.ipynb").read_text()
+    assert "so far" in page_of(books, tmp_path, prints, "raise KeyError", failing=True)
+
+
+def test_what_is_said_in_a_fold_is_rendered_as_all_else(books, without_kernels, tmp_path):
+    said = "figures.say('As $x$ in [table](#table-a), [a](https://example.org/) <b>.', fold='Why <this>')"
+    shown = "from nbutils.show import figures\nfigures.table([{'a': 1}], 'T.', 'a')\n" + said
+    page = page_of(books, tmp_path, shown)
+    fold = re.search(r'<details class="fold"><summary>Why &lt;this&gt;</summary>(.*?)</details>', page, re.S)[
+        1
+    ]
+    assert "<math" in fold
+    assert '<a href="#table-a">Table 1</a>' in fold
+    assert '<a href="https://example.org/">a</a>' in fold
+    assert "&lt;b&gt;" in fold
+    assert "summary" not in fold
+    bad = "figures.say('[a](javascript:alert(1))', fold='Why')"
+    assert "its page cannot be rendered" in page_of(books, tmp_path, f"{shown}\n{bad}", failing=True)
+
+
+def test_a_claim_is_referred_to_by_its_number_and_one_that_is_not_there_is_an_error(
+    books, without_kernels, tmp_path
+):
+    state = "from nbutils.evidence import ledger\nclaims = ledger.Ledger()\nclaims.state('A04', 'A rule.')"
+    refer = "from nbutils.show import figures\nfigures.say('By [claim](#claim-A04). [Claim](#claim-A04).')"
+    page = page_of(books, tmp_path, state, refer)
+    assert page.count('id="claim-A04"') == 1
+    assert 'By <a href="#claim-A04">claim A04</a>. <a href="#claim-A04">Claim A04</a>.' in page
+    page = page_of(books, tmp_path, state, refer.replace("04", "03"), failing=True)
+    assert "a link to #claim-A03, which no figure, table or claim" in page
+
+
+def test_terms_are_explained_at_their_first_use_and_nowhere_else():
+    terms = cells.Terms()
+    html = (
+        '<h2>Logits</h2><p><a href="x">logits</a> <code>logits</code> Logits, logits, <math>mask</math> masks'
+    )
+    html += " and cross-entropy, but no unmasked thing, and no Nade.</p>"
+    found = re.findall(
+        r'<dfn><button type="button" class="term" title="([^"]*)">([^<]*)', terms.explained(html)
+    )
+    assert [word for _, word in found] == ["Logits", "masks", "cross-entropy"]
+    assert all(sentence.endswith(".") for sentence, _ in found)
+    assert "<dfn>" not in terms.explained(html)
+    assert list(cells.glossary()) == sorted(cells.glossary(), key=str.lower)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    said = []
+    monkeypatch.setattr(figures, "display", lambda value: said.append(value.data))
+    return said
+
+
+def test_a_table_shows_the_columns_it_is_asked_for_and_folds_all_of_them(shown):
+    rows = [{"loss": "emd1", "bits": 0.0001234, "seconds": 12345.6, "nets": 1200}]
+    figures.table(rows, "Losses.", columns=("loss", "bits"))
+    first, _, fold = shown[0].partition('<details class="fold"><summary>All columns</summary>')
+    assert re.findall(r'<th scope="col">(.*?)</th>', first) == ["loss", "bits"]
+    assert re.findall(r'<th scope="col">(.*?)</th>', fold) == ["loss", "bits", "seconds", "nets"]
+    assert re.findall(r"<td[^>]*>(.*?)</td>", fold) == ["emd1", "0.000123", "12,346", "1,200"]
+    figures.table(rows, "Losses.")
+    assert "<details" not in shown[1]
+    with pytest.raises(ValueError, match="columns: 'bit'; expected some of 'loss', 'bits'"):
+        figures.table(rows, "Losses.", columns=("loss", "bit"))
+
+
+def test_an_exercise_says_what_it_thinks_of_an_answer_and_never_raises(shown):
+    exercises.check(None, lambda given: given == 4, hint="Count again.")
+    exercises.check(4, lambda given: given == 4, hint="Count again.")
+    exercises.check(5, lambda given: given == 4, hint="Count again.")
+    exercises.check("a", lambda given: given(2) == 4, hint="A *function*.")
+    assert shown[:3] == ["*Not answered yet.*", "**Right.**", "**Not yet.** Count again."]
+    assert "TypeError: 'str' object is not callable. A *function*." in shown[3]
 
 
 def test_a_formula_that_does_not_convert_is_an_error():

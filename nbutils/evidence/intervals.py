@@ -34,6 +34,13 @@ def effect(differences):
     return {"mean": middle, "half": half, "n": len(differences), "verdict": verdict}
 
 
+def text(found, digits=2, scale=1, sign="+"):
+    """What `effect` gives as a mean ± half the width of its interval, times `scale`: "+0.12 ± 0.03"; sign=""
+    for what is no difference."""
+    middle, half = (scale * found[part] for part in ("mean", "half"))
+    return f"{middle:{sign}.{digits}f} ± {half:.{digits}f}"
+
+
 def mean(values):
     """The mean of independent values as a claim is settled by it.
 

@@ -99,7 +99,7 @@ class Ledger:
         self.rules, self.entries = {}, []
 
     def state(self, claim, rule):
-        """Show a claim and the rule that will decide it.
+        """Show a claim, and in a fold the rule that will decide it; [claim](#claim-`claim`) leads to it.
 
         Args:
             claim: its id in `CLAIMS`.
@@ -107,7 +107,8 @@ class Ledger:
         """
         text, source = CLAIMS[claim]
         self.rules[claim] = rule
-        figures.say(f"> **Claim {claim}** ({source}): *{text}*\n>\n> **Rule.** {rule}")
+        figures.say(f"**Claim {claim}.** *{text}*", claim=claim)
+        figures.say(f"{rule}\n\nThe claim is from the {source}.", fold="How it is decided")
 
     def settle(
         self,
@@ -123,7 +124,7 @@ class Ledger:
         null=0.0,
         verdict=None,
     ):
-        """Decide a claim by its rule and show what came of it.
+        """Decide a claim by its rule and show the verdict, and in a fold its numbers.
 
         Args:
             claim: its id, stated before.
@@ -172,8 +173,14 @@ class Ledger:
             "evidence": evidence,
         }
         self.entries.append(entry)
-        said = f"{measured[0].upper()}{measured[1:]}: {quantity(entry)}"
-        figures.say(f"> **Claim {claim}: {verdict}.** {said} ([evidence](#{evidence})).")
+        sentence = f"**{verdict.capitalize()}: [claim](#claim-{claim}).**"
+        kind = evidence.partition("-")[0]
+        measured = f"{measured[0].upper()}{measured[1:]}"
+        if found["effect"] is None:
+            figures.say(f"{sentence} {measured.rstrip('.')} ([{kind}](#{evidence})).")
+        else:
+            figures.say(f"{sentence} See [{kind}](#{evidence}).")
+            figures.say(f"{measured}: {quantity(entry)}.", fold="The numbers")
         return verdict
 
     def undecided(self, claim, why, *, evidence):

@@ -15,25 +15,35 @@ from .figures import data_uri, hidden, named
 
 _numbers = itertools.count(1)
 _STYLE = (
-    "#{0} .strip{{display:none;overflow:hidden}}"
-    "#{0}.paused .strip{{display:block}}"
-    "#{0}.paused .moving{{display:none}}"
-    "@media print{{#{0} .moving{{display:none}}#{0} .strip{{display:block}}}}"
-    "@media (prefers-reduced-motion:reduce){{#{0} .moving{{display:none}}#{0} .strip{{display:block}}}}"
+    ".animated .strip{display:none;overflow:hidden}"
+    ".animated .moving{display:block}"
+    ".animated.paused .strip,.animated.driven .strip{display:block}"
+    ".animated.paused .moving,.animated.driven .moving{display:none}"
+    ".animated .frame-facts{display:none}.animated.paused .frame-facts{display:block}"
+    "@media print{.animated .moving{display:none}.animated .strip{display:block}"
+    ".animated .strip>img{transform:var(--last)!important}}"
+    "@media (prefers-reduced-motion:reduce){.animated .moving{display:none}.animated .strip{display:block}}"
 )
-# Shows frame k of every strip of the figure; a strip is all frames of a cell, one under the other.
+# Shows frame k of every strip of the figure; a strip is all frames of a cell, one under the other. What is to
+# be said of a frame stands once where it is the same in all cells, and under each cell where it is not.
 _SEEK = (
-    "const f=this.closest('figure'),r=f.querySelector('input[type=range]');"
+    "const f=this.closest('figure'),r=f.querySelector('input[type=range]'),told=[];"
     "for(const s of f.querySelectorAll('.strip')){const n=+s.dataset.frames,"
     "k=Math.round(r.value/Math.max(1,r.max)*(n-1));"
     "s.firstElementChild.style.transform=`translateY(${-100*k/n}%)`;"
-    "const t=s.parentElement.querySelector('.frame-facts');if(t)t.textContent=JSON.parse(s.dataset.facts)[k]}"
+    "told.push([s.parentElement.querySelector('.frame-facts'),JSON.parse(s.dataset.facts)[k].split(', ')])}"
+    "const same=told[0][1].filter((t,i)=>told.every(([,parts])=>parts[i]===t));"
+    "for(const [e,parts] of told)e.textContent=parts.filter(t=>!same.includes(t)).join(', ');"
+    "const said=[`frame ${+r.value+1} of ${+r.max+1}`,...same].filter(Boolean).join(', '),"
+    "p=f.querySelector('.place');p.textContent=f.matches('.paused,.driven')?said:'playing';"
+    "r.setAttribute('aria-valuetext',said);"
 )
 _MARK = (
     "const b=f.querySelector('.pause'),p=f.classList.contains('paused');"
     "b.setAttribute('aria-pressed',p);b.textContent=p?'Play':'Pause';"
 )
-_RESTART = "if(!p)for(const i of f.querySelectorAll('img.moving'))i.src=i.src"  # so that all begin together
+_LOOK = "f.querySelector('input[type=range]').dispatchEvent(new Event('input'));"
+_RESTART = "if(!p)for(const i of f.querySelectorAll('img.moving'))i.src=i.src;"  # so that all begin together
 
 
 def gif(frames, milliseconds=120, hold=1500):
@@ -102,29 +112,31 @@ def cell(frames, known_frames, label, alt, width=128, frame_facts=None, millisec
         label: text under it.
         alt: what it shows, for those who cannot see it.
         width: on the page, pixels.
-        frame_facts: a text for each frame, shown when the reader stops at it; from `facts`, say.
+        frame_facts: a text for each frame, parts with commas between, shown when the reader stops at it; from
+            `facts`, say.
         milliseconds: how long a frame lasts.
     """
     pictures = [np.asarray(frame, np.uint8) for frame in frames]
     if known_frames is not None:
         pictures[:-1] = [hidden(frame, known) for frame, known in zip(pictures[:-1], known_frames)]
     count = len(pictures)
-    frame_facts = frame_facts or [f"frame {number + 1} of {count}" for number in range(count)]
+    frame_facts = frame_facts or [""] * count
     height = round(width * pictures[0].shape[1] / pictures[0].shape[2])
     sizes = f'alt="{escape(alt)}" width="{width}" height="{height}" style="image-rendering:pixelated"'
     source = data_uri(gif(pictures, milliseconds), "image/gif")
     moving = f'<img class="moving" loading="lazy" src="{source}" {sizes}>'
-    to_last = f"transform:translateY({-100 * (count - 1) / count}%)"
+    to_last = f"--last:translateY({-100 * (count - 1) / count}%);transform:var(--last)"
     style = f"width:{width}px;image-rendering:pixelated;display:block;{to_last}"
     source = data_uri(strip(pictures), "image/png")
     poster = f'<img src="{source}" alt="{escape(alt)}, stopped" style="{style}">'
-    data = f'data-frames="{count}" data-facts="{escape(json.dumps(frame_facts))}"'
+    told = escape(json.dumps(frame_facts))
+    data = f'data-frames="{count}" data-milliseconds="{milliseconds}" data-facts="{told}"'
     still = f'<div class="strip" {data} style="width:{width}px;height:{height}px">{poster}</div>'
     text = ""
     if label:
         link = f'<a href="#parameters" title="The parameters of this run">{escape(label)}</a>'
         text = f'<span style="display:block;font-size:.8em;overflow-wrap:break-word">{link}</span>'
-    told = '<span class="frame-facts" style="display:block;font-size:.7em"></span>'
+    told = '<span class="frame-facts" style="font-size:.7em"></span>'
     return f'<div style="width:{width}px">{moving}{still}{text}{told}</div>'
 
 
@@ -134,15 +146,15 @@ def animations(cells, caption, name=None):
 
     `name`: for references to the figure, see `figures.show`.
     """
-    figure = f"animation-{next(_numbers)}"
-    pause = f"const f=this.closest('figure');f.classList.toggle('paused');{_MARK}{_RESTART}"
-    seek = f"{_SEEK};f.classList.add('paused');{_MARK}"
+    pause = f"const f=this.closest('figure');f.classList.toggle('paused');{_MARK}{_RESTART}{_LOOK}"
+    # only a reader's own hand stops what moves: `isTrusted`
+    seek = f"if(event.isTrusted)this.closest('figure').classList.add('paused');{_SEEK}{{{_MARK}}}"
     button = f'<button type="button" class="pause" aria-pressed="false" onclick="{pause}">Pause</button>'
     # of the longest animation, so that every frame can be reached
     last = max(int(count) for count in re.findall(r'data-frames="(\d+)"', "".join(cells))) - 1
     slider = f'<input type="range" min="0" max="{last}" value="{last}" aria-label="Frame" oninput="{seek}">'
     body = f'<div class="gallery" style="display:flex;flex-wrap:wrap;gap:10px">{"".join(cells)}</div>'
-    controls = f'<div class="controls">{button} <label>first {slider} last</label></div>'
-    content = f"<style>{_STYLE.format(figure)}</style>{body}{controls}"
-    opened = f'<figure id="{figure}" class="pictures"{named(name)}>'
+    controls = f'<div class="controls">{button} {slider} <span class="place">playing</span></div>'
+    content = f"<style>{_STYLE}</style>{body}{controls}"
+    opened = f'<figure id="animation-{next(_numbers)}" class="pictures animated"{named(name)}>'
     display(HTML(f"{opened}{content}<figcaption>{escape(caption)}</figcaption></figure>"))

@@ -18,6 +18,9 @@ from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 from PIL import Image
 
+_LEAST = 0.82  # of its width that a chart has at least: letters of 8 points are then 9 pixels high
+FOLD_END = "\n\n</details>"  # of what `say` folds
+
 # Okabe and Ito's palette: told apart with any colour vision.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 matplotlib.rcdefaults()  # a report looks the same whoever makes it, whatever their matplotlibrc says
@@ -91,9 +94,11 @@ def show(figure, caption, alt, name=None, place=None):
     a page turns into its number; the one named "key" also stands in the index.
     """
     width = int(figure.get_size_inches()[0] * 100)
-    style = f'class="chart" style="max-width:100%" width="{width}"'
+    least = round(_LEAST * width)  # a narrow page scrolls rather than making letters too small to read
+    style = f'class="chart" style="max-width:100%;min-width:{least}px" width="{width}"'
     image = f'<img {style} src="{address(figure)}" alt="{escape(alt)}">'
-    content = HTML(f"<figure{named(name)}>{image}<figcaption>{escape(caption)}</figcaption></figure>")
+    scrolled = f'<div class="scroll" style="overflow-x:auto" role="group" aria-label="Chart">{image}</div>'
+    content = HTML(f"<figure{named(name)}>{scrolled}<figcaption>{escape(caption)}</figcaption></figure>")
     place.update(content) if place else display(content)
 
 
@@ -153,16 +158,37 @@ class Link(NamedTuple):
     address: str
 
 
-def table(rows, caption, name=None):
-    """Show a list of dicts with the same keys as a table; numbers are set to four significant digits, text is
-    escaped, a `Link` leads where it says; [table](#table-`name`)."""
-    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in rows[0])
-    body = "".join("<tr>" + "".join(map(_td, row.values())) + "</tr>" for row in rows)
-    scrolled = 'style="overflow-x:auto" tabindex="0" role="region"'
+def table(rows, caption, name=None, columns=None):
+    """Show a list of dicts with the same keys as a table; [table](#table-`name`).
+
+    Args:
+        rows: list of dicts. Text is escaped, a `Link` leads where it says, a float has at most three
+            significant digits; a caller who wants others gives text.
+        columns: the keys that the sentence beside it speaks of, in order; where they leave some out, all
+            stand in a fold under it. None for all.
+    Raises:
+        ValueError: `columns` names one that the rows do not have.
+    """
+    every = tuple(rows[0])
+    shown = every if columns is None else tuple(columns)
+    if unknown := [column for column in shown if column not in every]:
+        raise ValueError(f"columns: {unknown[0]!r}; expected some of {', '.join(map(repr, every))}")
     spoken = escape(caption.partition(".")[0])
-    frame = f'<div class="table"{named(name)} {scrolled} aria-label="{spoken}">'
-    inside = f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-    display(HTML(f"{frame}<table>{inside}</table></div>"))
+    marks, above = f'class="table"{named(name)}', f"<caption>{escape(caption)}</caption>"
+    content = _frame(rows, shown, marks, spoken, above)
+    if set(shown) != set(every):
+        whole = _frame(rows, every, 'class="table all"', f"{spoken}, all columns")
+        content += f'<details class="fold"><summary>All columns</summary>{whole}</details>'
+    display(HTML(content))
+
+
+def _frame(rows, columns, marks, spoken, caption=""):
+    """A table in a frame that scrolls where it is too wide, HTML; `spoken` names it for those who hear it."""
+    head = "".join(f'<th scope="col">{escape(str(column))}</th>' for column in columns)
+    lines = ["".join(_td(row[column]) for column in columns) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    frame = f'<div {marks} style="overflow-x:auto" tabindex="0" role="region" aria-label="{spoken}">'
+    return f"{frame}<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _td(value):
@@ -175,7 +201,7 @@ def _td(value):
 
 def _cell(value):
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -184,6 +210,19 @@ def plain(text):
     return re.sub(r"([\\`*_\[\]<>#|~&$])", r"\\\1", " ".join(text.split()))
 
 
-def say(text):
-    """Show Markdown that was put together from numbers."""
-    display(Markdown(text))
+def say(text, fold=None, claim=None):
+    """Show Markdown that was put together from numbers.
+
+    Args:
+        fold: a few words under which the text stands folded, for those who ask: "How this is decided".
+        claim: id of the claim that the text states; [claim](#claim-`id`) leads to it.
+    """
+    if fold:  # Markdown in HTML: JupyterLab folds it, and a page does by the mark
+        text = f"<details><summary>{escape(fold)}</summary>\n\n{text}{FOLD_END}"
+    marks = {name: mark for name, mark in (("fold", fold), ("claim", claim)) if mark}
+    display(Markdown(text, metadata=marks))
+
+
+def folded(text):
+    """What stands in a fold of `say`: Markdown."""
+    return text.partition("</summary>\n\n")[2].removesuffix(FOLD_END)

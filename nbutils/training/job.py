@@ -75,7 +75,10 @@ class Job:
 
     @property
     def _of_kind(self):
-        return _module(_OF_TASK[type(self.task).__name__])
+        task = type(self.task).__name__
+        if task not in _OF_TASK:
+            raise ValueError(f"task: {task}; expected one of {', '.join(_OF_TASK)}")
+        return _module(_OF_TASK[task])
 
     def vary(self, **values):
         """This job with other values.

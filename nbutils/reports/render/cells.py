@@ -1,18 +1,23 @@
-"""Cells of executed notebooks to HTML: text escaped, maths as MathML, and no address that a page could be
-made to fetch or run."""
+"""Cells of executed notebooks to HTML: code shown or folded by its tags, text escaped, maths as MathML, terms
+explained, and no address that a page could be made to fetch or run."""
 
+import functools
 import re
-from html import unescape
+from html import escape, unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import jinja2
 import latex2mathml.converter
+import yaml
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
+from ...show import figures
+
 TEMPLATES = Path(__file__).parent / "template"
+GLOSSARY = Path(__file__).with_name("glossary.yaml")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 # Attributes for which a browser fetches what they name; `href` where it is not that of a link.
 _FETCHED = (
@@ -27,6 +32,10 @@ _FETCHED = (
     "formaction",
     "ping",
 )
+_SHOWN = ("plain", "exercise", "solution")  # tags of code cells that a page does not fold away
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+# Where no term is explained: it would be out of place, or stand in a link or button.
+_UNEXPLAINED = re.compile(r"<(/?)(h[1-6]|a|code|pre|math|summary|button)\b")
 # Addresses in CSS: in url(), quoted or not, or after @import.
 _IN_STYLES = re.compile(r"""(?:url\(\s*|@import\s+)["']?((?!url\()[^"')\s]*)""", re.IGNORECASE)
 
@@ -36,8 +45,8 @@ class FormulaError(ValueError):
 
 
 class LinkError(ValueError):
-    """A reference to a figure or table that the page does not have, or an address that no page may hold; the
-    message names it."""
+    """A reference to a figure, table or claim that the page does not have, or an address that no page may
+    hold; the message names it."""
 
 
 def mathml(formula, display="inline"):
@@ -177,21 +186,105 @@ def without_requests(html):
     return html
 
 
+def arranged(cells, failed):
+    """Cells as a page shows them.
+
+    Of code cells, `metadata.role` says how: "plain", "exercise" and "solution" by their tags, "parameters",
+    or "folded"; `metadata.sources` is a list of their code. Neighbours that are folded and have nothing to
+    show between them become one. What a cell printed is left out, but where the notebook `failed` or the cell
+    raised: progress bars, warnings and logs are for whoever runs it.
+    """
+    shown, group = [], None
+    for cell in cells:
+        if cell.cell_type != "code":
+            shown.append(cell)
+            group = None
+            continue
+        role = _role(cell)
+        cell.outputs = _visible(cell.outputs, failed)
+        if group and not group.outputs and group.metadata.role == role not in _SHOWN:
+            group.outputs = cell.outputs
+        else:
+            cell.metadata |= {"role": role, "sources": []}
+            shown.append(group := cell)
+        group.metadata.sources += [cell.source] if cell.source.strip() else []
+    return shown
+
+
+def _role(cell):
+    tags = cell.metadata.get("tags", ())
+    if "parameters" in tags or "injected-parameters" in tags:
+        return "parameters"
+    return next((tag for tag in _SHOWN if tag in tags), "folded")
+
+
+def _visible(outputs, failed):
+    """Outputs without those that are no part of a page."""
+    if failed or any(output.output_type == "error" for output in outputs):
+        return outputs
+    return [
+        output
+        for output in outputs
+        if output.output_type != "stream" and _WIDGET not in output.get("data", ())
+    ]
+
+
+@functools.cache
+def glossary():
+    """The terms of the reports: dict from term to the sentence that explains it."""
+    return yaml.safe_load(GLOSSARY.read_text(encoding="utf-8"))
+
+
+class Terms:
+    """Marks the first use of each term of the glossary on one page."""
+
+    def __init__(self):
+        self.sentences = dict(glossary())
+        longest_first = sorted(self.sentences, key=len, reverse=True)
+        self.pattern = re.compile(rf"(?<![\w-])({'|'.join(map(_pattern, longest_first))})s?(?![\w-])")
+
+    def explained(self, html):
+        """HTML made from Markdown, with buttons that explain the terms it is the first to use."""
+        parts, inside = re.split(r"(<[^>]*>)", html), 0
+        for number, part in enumerate(parts):
+            if tag := _UNEXPLAINED.match(part):
+                inside += -1 if tag[1] else 1
+            elif not inside and not part.startswith("<"):
+                parts[number] = self.pattern.sub(self._explain, part)
+        return "".join(parts)
+
+    def _explain(self, found):
+        term = found[1] if found[1] in self.sentences else found[1][0].lower() + found[1][1:]
+        sentence = self.sentences.pop(term, None)
+        if sentence is None:
+            return found[0]
+        button = f'<button type="button" class="term" title="{escape(sentence)}">{found[0]}</button>'
+        return f"<dfn>{button}</dfn>"
+
+
+def _pattern(term):
+    """A term, which may begin a sentence."""
+    first, rest = term[0], re.escape(term[1:])
+    return f"[{first}{first.upper()}]{rest}"
+
+
 class ReportExporter(HTMLExporter):
     """nbconvert's HTML exporter with the template of this project."""
 
     def __init__(self, **options):
         super().__init__(extra_template_basedirs=[str(TEMPLATES)], template_name="report", **options)
         self.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
-        self.headings = []
+        self.headings, self.terms = [], Terms()
 
     @jinja2.pass_context
-    def markdown2html(self, context, source):
-        return MarkdownWithMath(renderer=Renderer(self.headings)).render(source)
+    def markdown2html(self, context, source, explained=True):
+        html = MarkdownWithMath(renderer=Renderer(self.headings)).render(source)
+        return self.terms.explained(html) if explained else html
 
     def default_filters(self):
         yield from super().default_filters()
         yield "markdown2html", self.markdown2html
+        yield "folded", figures.folded
         yield "last_lines", last_lines
         yield "without_requests", without_requests
 

@@ -16,7 +16,7 @@ from nbformat.v4 import new_markdown_cell
 from ...files import write_text
 from .. import series
 from . import fonts, index_page, pictures, searching
-from .cells import TEMPLATES, LinkError, Renderer, ReportExporter
+from .cells import TEMPLATES, LinkError, Renderer, ReportExporter, arranged
 
 _OF_ALL = ("index.html", "status.html", "search.html")  # of the series as a whole
 _SEAL = "\n<!-- digest "  # before a digest that tells a page cut short or altered from a whole one
@@ -30,14 +30,15 @@ def title_and_abstract(notebook):
 
 def render(path, before=None, after=None, findings=(), old=""):
     """The page of an executed notebook; `before` and `after` are (file name, title) of its neighbours, or
-    None; `findings` stand at its top, and above them why it is out of date, if it is `old`.
+    None; `findings` stand at its top, beside the figure named "key", and above them why it is out of date, if
+    it is `old`.
 
-    Figures and tables are numbered, and links to `#figure-NAME` and `#table-NAME` get the number of what has
-    that name.
+    Figures and tables are numbered, and links to `#figure-NAME`, `#table-NAME` and `#claim-ID` get the number
+    of what has that name.
 
     Raises:
-        LinkError: a link to a figure or table that the page does not have, though the notebook came to its
-            end.
+        LinkError: a link to a figure, table or claim that the page does not have, though the notebook came to
+            its end.
     """
     shown = _parts(Path(path).stem, Path(path).read_text(encoding="utf-8"), json.dumps(findings))
     return template("notebook_page").render(shown | {"before": before, "after": after, "old": old})
@@ -48,57 +49,55 @@ def _parts(name, text, findings):
     """What the template of a page shows of a notebook; `text` is the notebook's, `findings` JSON."""
     notebook, exporter = nbformat.reads(text, as_version=4), ReportExporter()
     facts, (title, _) = notebook.metadata.get("nbutils", {}), title_and_abstract(notebook)
+    failed = bool(facts.get("error"))
     line, _, more = notebook.cells[0].source.partition("\n")
-    cells = [
-        [new_markdown_cell(line)],
-        [new_markdown_cell(more)],
-        notebook.cells[1:],
-    ]  # the card stands between the first two
+    cells = [[new_markdown_cell(line)], [new_markdown_cell(more)], arranged(notebook.cells[1:], failed)]
     heading, abstract, body = (
         exporter.from_notebook_node(nbformat.from_dict(notebook | {"cells": part}))[0] for part in cells
     )
-    body, numbers = _numbered(_found(json.loads(findings), body, name) + body)
+    question, end, rest = abstract.partition("</p>")  # the answer stands under it
+    abstract = f"{question}{end}{_answer(json.loads(findings), body, name)}{rest}"
+    body, numbers = _numbered(body)
     shown = {"heading": heading, "abstract": abstract, "body": body}
     for part, content in shown.items():  # what scrolls can be reached by keyboard
-        shown[part] = _referring(content, numbers, whole=not facts.get("error")).replace(
-            "<pre>", '<pre tabindex="0">'
-        )
+        shown[part] = _referring(content, numbers, whole=not failed).replace("<pre>", '<pre tabindex="0">')
     return shown | {"name": name, "title": title, "facts": facts, "headings": exporter.headings}
 
 
-def _found(findings, body, name):
-    """The findings, which stand before the body, each with links to its figure, the code that drew it, and
-    its number."""
-    items = []
-    for finding in findings:
-        kind, _, named = finding["evidence"].partition("-")
-        shown = re.search(
-            rf'<{"figure" if kind == "figure" else "div"}[^>]* data-name="{re.escape(named)}"', body
-        )
-        if not shown:
-            raise LinkError(
-                f"a finding refers to {finding['evidence']}, which no figure or table of the page is named"
-            )
-        code = re.findall(r'<details class="code" id="([^"]*)"', body[: shown.start()])[-1]
-        number = f'<a href="{name}.json">its number</a> <code>{escape(finding["number"])}</code>'
-        links = (
-            f'<a href="#{finding["evidence"]}">{finding["evidence"]}</a>, <a href="#{code}">its code</a>, '
-            f"{number}"
-        )
-        items.append(f'<li>{escape(finding["text"])} <span class="evidence">({links})</span></li>')
-    return (
-        (
-            '<section class="found" aria-label="Findings"><b>Found in this '
-            f"run</b><ul>{''.join(items)}</ul></section>"
-        )
-        if items
-        else ""
+def _answer(findings, body, name):
+    """What the notebook found, beside its key figure, which the page repeats there; the first three findings,
+    and under them the others folded. Empty without findings."""
+    if not findings:
+        return ""
+    items = [_finding(finding, body, name) for finding in findings]
+    key = '<div data-shows="figure-key"></div>' if re.search(r'<figure[^>]* data-name="key"', body) else ""
+    told = f"<b>The answer</b><ul>{''.join(items[:3])}</ul>"
+    if items[3:]:
+        others = "".join(items[3:])
+        told += f'<details class="fold"><summary>Also found</summary><ul>{others}</ul></details>'
+    return f'<section class="answer" aria-label="The answer">{key}<div>{told}</div></section>'
+
+
+def _finding(finding, body, name):
+    """A finding with links to where it is from: its figure, the code that drew it, its number."""
+    evidence = finding["evidence"]
+    kind, _, named = evidence.partition("-")
+    tag = "figure" if kind == "figure" else "div"
+    shown = re.search(rf'<{tag}[^>]* data-name="{re.escape(named)}"', body)
+    if not shown:
+        raise LinkError(f"a finding refers to {evidence}, which no figure or table of the page is named")
+    code = re.findall(r' id="(code-[^"]*)"', body[: shown.start()])[-1]
+    place = escape(f"{finding['number']} in {name}.json")
+    links = (
+        f'<a href="#{evidence}">{evidence}</a>, <a href="#{code}">code</a>, '
+        f'<a href="{name}.json" title="{place}">number</a>'
     )
+    return f'<li>{escape(finding["text"])} <span class="evidence">({links})</span></li>'
 
 
 def _numbered(page):
-    """A page with its figures and tables numbered in their captions, and a dict from what they are referred
-    to by to their numbers."""
+    """A page with its figures and tables numbered in their captions, and a dict from what they and claims are
+    referred to by to their numbers."""
     numbers, counts = {}, {"figure": 0, "table": 0}
 
     def number(match):
@@ -110,21 +109,26 @@ def _numbered(page):
         return f'<span id="{anchor}"></span>{match[0]}<b>{text}.</b> '
 
     tags = r'(?P<tag><figure[^>]*>|<div [^>]*class="table"[^>]*>).*?(?:<figcaption>|<caption>)'
-    return re.sub(tags, number, page, flags=re.DOTALL), numbers
+    page = re.sub(tags, number, page, flags=re.DOTALL)
+    claims = re.findall(r'<div class="claim" id="claim-([^"]*)">', page)
+    return page, numbers | {f"claim-{claim}": f"claim {claim}" for claim in claims}
 
 
 def _referring(page, numbers, whole):
-    """A page whose references to figures and tables have their numbers; one that is not `whole` may lack
-    some."""
+    """A page whose references to figures, tables and claims have their numbers; one that is not `whole` may
+    lack some."""
 
     def refer(match):
         if match[1] not in numbers and not whole:
             return match[2]
         if match[1] not in numbers:
-            raise LinkError(f"a link to #{match[1]}, which no figure or table of the page is named")
-        return f'<a href="#{match[1]}">{numbers[match[1]]}</a>'
+            raise LinkError(f"a link to #{match[1]}, which no figure, table or claim of the page is named")
+        number = numbers[match[1]]
+        if match[2][:1].isupper():  # it begins a sentence
+            number = number[0].upper() + number[1:]
+        return f'<a href="#{match[1]}">{number}</a>'
 
-    return re.sub(r'<a href="#((?:figure|table)-[^"]*)">([^<]*)</a>', refer, page)
+    return re.sub(r'<a href="#((?:figure|table|claim)-[^"]*)">([^<]*)</a>', refer, page)
 
 
 def damaged(out, names):

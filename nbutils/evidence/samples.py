@@ -1,0 +1,131 @@
+"""Which filled-in pictures are better: how far they are from the originals, by three measures, and the rule
+by which two ways of filling are weighed against each other.
+
+It scores pictures that are already there; filling them is `nade.sampling`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from ..data import painted_colours
+from ..nade import statistics
+from ..show import figures
+from . import intervals
+
+UNITS = {"stray": "of the hole", "roughness": "levels", "error": "levels"}
+SAID = {"better": "better than", "worse": "worse than", "undecided": "not told apart from"}
+
+
+@dataclass(frozen=True)
+class Originals:
+    """Held-out pictures with a hole. Fillings of it, int64 (N, C, H, W), are of the first N of them.
+
+    Args:
+        image: int64 (B, C, H, W); hole: bool (B, C, H, W), True where variables are filled in.
+        indices, seed: of the scenes that they are; None for pictures whose colours nobody knows.
+    """
+
+    image: torch.Tensor
+    hole: torch.Tensor
+    indices: tuple | None = None
+    seed: int | None = None
+
+    def measure(self, pictures):
+        """Statistics of the hole, each a value per picture: `extremes`, the share of 0 and 255; `stray`, the
+        share that differs from all neighbours by more than 32 levels; `roughness`, the mean difference
+        between neighbours, levels."""
+        hole = self.hole[: len(pictures)]
+        return {
+            "extremes": statistics.extreme_share(pictures, hole),
+            "stray": statistics.hole_mean(statistics.stray(pictures), hole),
+            "roughness": statistics.roughness(pictures, hole),
+        }
+
+    def distances(self, pictures):
+        """How far pictures are from the originals, each a value per picture: in `stray`, in `roughness`, and
+        in themselves, `error`, the mean difference of a variable in levels."""
+        truth = self.image[: len(pictures)]
+        found, wanted = self.measure(pictures), self.measure(truth)
+        error = statistics.hole_mean((pictures - truth).abs(), self.hole[: len(pictures)])
+        return {name: (found[name] - wanted[name]).abs() for name in ("stray", "roughness")} | {
+            "error": error
+        }
+
+    def compare(self, first, second, measures=tuple(UNITS)):
+        """Two fillings of the same holes, picture by picture.
+
+        Returns:
+            effects: of taking the first instead of the second, from `intervals.mean`, by measure.
+            verdict: `better` where the first is closer by one measure at least and further by none, an effect
+                counting only if its interval excludes zero; `worse` the other way round; else `undecided`.
+        """
+        one, other = self.distances(first), self.distances(second)
+        effects = {name: intervals.mean(one[name] - other[name]) for name in measures}
+        signs = {intervals.side(effect) for effect in effects.values()} - {0}
+        if len(signs) != 1:
+            return effects, "undecided"
+        return effects, "better" if signs == {-1} else "worse"
+
+    def row(self, pictures):
+        """What there is to say of fillings in a table: texts by the name of a column, means over pictures."""
+        hole, truth = self.hole[: len(pictures)], self.image[: len(pictures)]
+        found, error = self.measure(pictures), self.distances(pictures)["error"]
+        row = {
+            "stray": f"{float(found['stray'].mean()):.1%}",
+            "roughness": f"{float(found['roughness'].mean()):.1f}",
+            "error": f"{float(error.mean()):.1f}",
+            "colour": counted(self.colours(pictures)),
+            "extremes": f"{float(found['extremes'].mean()):.1%}",
+        }
+        if torch.equal(pictures, truth):
+            return row | {"PSNR (dB)": "", "SSIM": ""}
+        psnr = float(statistics.psnr(pictures, truth, hole).mean())
+        ssim = float(statistics.ssim(pictures, truth, hole).mean())
+        return row | {"PSNR (dB)": f"{psnr:.1f}", "SSIM": f"{ssim:.2f}"}
+
+    def colours(self, pictures):
+        """Whether the main object has the colour that its caption names, for each picture whose hole reaches
+        it; of pictures that are no scenes, nothing."""
+        if not self.indices:
+            return []
+        hidden = self.hole[0, 0].numpy()
+        return painted_colours.matches(self.indices[: len(pictures)], self.seed, pictures, hidden)
+
+
+def counted(matches):
+    """ "12 of 16" of a list of bool; nothing of an empty one."""
+    return f"{sum(matches)} of {len(matches)}" if matches else ""
+
+
+def table(comparisons, caption, name):
+    """Show what `Originals.compare` found, a dict from the name of a row."""
+    rows = []
+    for label, (effects, verdict) in comparisons.items():
+        row = {"compared": label, "verdict": verdict}
+        for measure, found in effects.items():
+            unit, scale = ("points", 100) if measure == "stray" else ("levels", 1)
+            low, high = (scale * bound for bound in found["interval"])
+            row[f"{measure} ({unit})"] = f"{scale * found['effect']:+.2f} ({low:+.2f} to {high:+.2f})"
+        rows.append(row)
+    figures.table(rows, caption, name)
+
+
+def settle(claims, claim, effects, verdict, measured, evidence):
+    """Settle a claim by the measure whose effect is clearest.
+
+    Args:
+        claims: `ledger.Ledger`; claim: its id.
+        effects: from `Originals.compare`; verdict: supported, refuted or undecided.
+        measured: which two were compared; evidence: as in `Ledger.settle`.
+    """
+    name, found = intervals.decisive(effects)
+    claims.settle(
+        claim,
+        found,
+        unit=UNITS[name],
+        per="pictures",
+        measured=f"{measured}, distance from the originals in {name}",
+        evidence=evidence,
+        verdict=verdict,
+    )

@@ -1,0 +1,66 @@
+"""Pictures being filled in under named columns, as the posts of 2017 laid them out."""
+
+from html import escape
+
+from .animation import animations, cell, facts
+from .figures import gallery, hidden, picture_cell
+
+_HEAD = 'style="font-weight:normal;font-size:.8em;text-align:left;padding:2px 4px"'
+_CELL = 'style="vertical-align:top;text-align:left;padding:2px"'
+_WORDS = 'style="font-size:.8em;text-align:left;padding:0 2px 10px"'
+
+
+def filling(result, picture, hole, alt, width=104, schedule=None):
+    """One picture being filled in, a cell.
+
+    Args:
+        result: `sampling.InpaintResult`; picture: its number in the batch.
+        hole: bool (C, H, W), the variables that were to be filled.
+        alt: what it shows, for those who cannot see it.
+        width: on the page, pixels.
+        schedule: the callable that gave alpha, of a Gibbs strategy; None of an ancestral one, and then what
+            is yet to be drawn is grey.
+    """
+    known = None if schedule else result.known_frames[:, picture]
+    return cell(result.frames[:, picture], known, "", alt, width, facts(result, picture, hole, schedule))
+
+
+def beside(image, known, cells, width=104):
+    """Cells between the picture with its hole and the original: those of a row of `table`."""
+    given = picture_cell(hidden(image, known), "", "The picture with its hole", width)
+    return [given, *cells, picture_cell(image, "", "The original picture", width)]
+
+
+def table(columns, rows, caption, name=None, groups=()):
+    """Show cells under named columns; where there are animations they play and pause together.
+
+    Args:
+        columns: their names.
+        rows: triples of the texts in the first columns, the cells (HTML, of `filling`, `animation.cell` or
+            `figures.picture_cell`) in the others, and what stands under the row, such as its caption, or "".
+        caption, name: as in `figures.show`.
+        groups: pairs of a name and a number of columns, to stand above them.
+    """
+    head = _row(_th(column, "col") for column in columns)
+    if groups:
+        head = _row(_th(text, f'colgroup" colspan="{count}') for text, count in groups) + head
+    body = []
+    for texts, cells, words in rows:
+        pictures = [f"<td {_CELL}>{one}</td>" for one in cells]
+        body.append(_row([*(_th(text, "row") for text in texts), *pictures]))
+        if words:
+            body.append(_row([f'<td colspan="{len(columns)}" {_WORDS}>{escape(words)}</td>']))
+    inside = f'<table class="fillings"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
+    spoken = escape(caption.partition(".")[0])
+    scrolled = 'style="max-width:100%;overflow-x:auto" tabindex="0" role="region"'
+    content = f'<div {scrolled} aria-label="{spoken}">{inside}</div>'
+    show = animations if "data-frames" in content else gallery
+    show([content], caption, name)
+
+
+def _row(cells):
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _th(text, scope):
+    return f'<th scope="{scope}" {_HEAD}>{escape(text)}</th>'
