@@ -18,6 +18,7 @@ _TEXT = (  # style, weight, file
     ("italic", "400", "SourceSerifPro-It.ttf"),
     ("normal", "600 700", "SourceSerifPro-Semibold.ttf"),
 )
+_KEPT = (0, 13, 14)  # of the names in a typeface: copyright, license and its address
 _ASCII = "".join(map(chr, range(0x20, 0x7F)))
 _PROSE = _ASCII + "".join(map(chr, range(0xA0, 0x100))) + "–—‘’“”…′−≤≥≈←→ıŒœŠšŽž€"  # noqa: RUF001
 # One set for most pages, as it takes a second to cut out; what a page has beside it is added.
@@ -67,12 +68,14 @@ def _subset(path, characters, features):
     """A typeface cut down to characters, and what they need of its tables: bytes of a woff2."""
     from fontTools import subset  # here, because kernels render nothing
 
-    options = subset.Options(layout_features=features, hinting=False, name_IDs=[0, 13, 14], flavor="woff2")
+    options = subset.Options(layout_features=features, hinting=False, name_IDs=["*"], flavor="woff2")
     subsetter = subset.Subsetter(options)
     subsetter.populate(text="".join(sorted(characters)))
     file = io.BytesIO()
     with subset.load_font(str(path), options) as font:
         subsetter.subset(font)
+        names = font["name"]
+        names.names = [one for one in names.names if one.nameID in _KEPT]
         subset.save_font(font, file, options)
     return file.getvalue()
 
