@@ -356,6 +356,8 @@ def test_the_first_use_of_a_term_says_what_it_means(reader):
     assert terms.first.get_attribute("aria-describedby") == "preview"
     reader.keyboard.press("Escape")
     assert reader.locator("#preview").is_hidden()
+    reader.keyboard.press("Enter")
+    assert reader.locator("#preview").is_visible()
     terms.last.hover()
     reader.locator("#preview").filter(has_text="allowed to see").wait_for()
 

@@ -34,8 +34,8 @@ _FETCHED = (
 )
 _SHOWN = ("plain", "exercise", "solution")  # tags of code cells that a page does not fold away
 _WIDGET = "application/vnd.jupyter.widget-view+json"
-# Where no term is explained: it would be out of place, or stand in a link or button.
-_UNEXPLAINED = re.compile(r"<(/?)(h[1-6]|a|code|pre|math|summary|button)\b")
+# Where no term is explained: it would be out of place, or stand in a link.
+_UNEXPLAINED = re.compile(r"<(/?)(h[1-6]|a|code|pre|math|summary)\b")
 # Addresses in CSS: in url(), quoted or not, or after @import.
 _IN_STYLES = re.compile(r"""(?:url\(\s*|@import\s+)["']?((?!url\()[^"')\s]*)""", re.IGNORECASE)
 
@@ -258,8 +258,7 @@ class Terms:
         sentence = self.sentences.pop(term, None)
         if sentence is None:
             return found[0]
-        button = f'<button type="button" class="term" title="{escape(sentence)}">{found[0]}</button>'
-        return f"<dfn>{button}</dfn>"
+        return f'<dfn class="term" role="button" tabindex="0" title="{escape(sentence)}">{found[0]}</dfn>'
 
 
 def _pattern(term):

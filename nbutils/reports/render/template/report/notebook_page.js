@@ -104,4 +104,7 @@ addEventListener('pointerdown', event => {
   touched = event.pointerType === 'touch';
   if (shownFor && !shownFor.contains(event.target) && !preview.contains(event.target)) close();
 });
-addEventListener('keydown', event => { if (event.key === 'Escape') close(); });
+addEventListener('keydown', event => {
+  if (event.key === 'Escape') close();
+  if (event.target.matches('.term') && ['Enter', ' '].includes(event.key)) { event.preventDefault(); open(event.target); }
+});
