@@ -636,7 +636,7 @@ def test_what_must_not_be_published_is_one_line_and_nothing_is_written(place, ha
 @pytest.mark.parametrize(
     ("limit", "message"),
     [
-        ("LARGEST_PAGE", "01_fills.html: has 0.0 MB, and a page may have 0"),
+        ("LARGEST_PAGE", "01_fills.html: has 0.1 MB, and a page may have 0"),
         ("LARGEST_CHECKPOINTS", "checkpoints: have 0.1 MB in half precision, and may have 0"),
     ],
 )

@@ -35,7 +35,7 @@ class Page(HTMLParser):
 def test_every_page_stands_alone(smoke):
     pages = sorted(smoke.glob("*.html"))
     ids = {path.name: Page(path.read_text()).ids for path in pages}
-    assert len(pages) == 2 + len(series.in_series())
+    assert len(pages) == 3 + len(series.in_series())  # with the index, the status and the search
     for path in pages:
         text = path.read_text()
         page = Page(text)
@@ -72,9 +72,9 @@ def test_every_claim_is_settled_by_a_rule_that_stands_above_its_number(smoke):
         assert {"id", "verdict", "effect", "interval", "repeats", "rule"} <= set(entry)
         assert entry["notebook"], f"{entry['id']} is measured by no notebook"
         page = (smoke / f"{entry['notebook']}.html").read_text()
-        assert page.index(f"<strong>Claim {entry['id']}</strong>") < page.index(
-            f"<strong>Claim {entry['id']}: {entry['verdict']}.</strong>"
-        )
+        stated = page.index(f'id="claim-{entry["id"]}"')
+        verdict = f'<strong>{entry["verdict"].capitalize()}: <a href="#claim-{entry["id"]}">'
+        assert stated < page.index(verdict)
         if entry["interval"] and entry["verdict"] != "undecided":
             low, high = entry["interval"]
             assert not low <= entry["null"] <= high
