@@ -767,7 +767,7 @@ def test_what_the_published_run_found_is_quoted_where_it_was_larger(place, monke
 
 def test_what_the_published_run_decided_is_told_of_claims_left_undecided(place, monkeypatch):
     said = []
-    monkeypatch.setattr(figures, "say", said.append)
+    monkeypatch.setattr(figures, "say", lambda text, fold=None: said.append(text))
     docs = place[0] / "docs"
     verdicts = {"A01": "refuted", "A02": "undecided", "A03": "supported"}
     entries = [
@@ -781,8 +781,6 @@ def test_what_the_published_run_decided_is_told_of_claims_left_undecided(place, 
         place[0] / "reports", [entry | {"verdict": "undecided"} for entry in entries[:2]]
     )
     assert said == [
-        (
-            "Of what stays undecided here, the published run decided 1: A01 *refuted* ([published report "
-            "01](../docs/01_fills.html#figure-key))."
-        )
+        "Of what stays undecided here, the published run decided 1.",
+        "A01 *refuted* ([published report 01](../docs/01_fills.html#figure-key)).",
     ]

@@ -149,7 +149,8 @@ def quote_verdicts(reports, entries):
             f"{entry['id']} *{entry['verdict']}* ({link(reports, entry['notebook'], entry['evidence'])})"
             for entry in decided
         )
-        figures.say(f"Of what stays undecided here, the published run decided {len(decided)}: {said}.")
+        figures.say(f"Of what stays undecided here, the published run decided {len(decided)}.")
+        figures.say(f"{said}.", fold="How the published run decided")
 
 
 def link(reports, notebook, evidence):
