@@ -99,7 +99,7 @@ def counted(matches):
 
 
 def table(comparisons, caption, name):
-    """Show what `Originals.compare` found, a dict from the name of a row."""
+    """Show what `Originals.compare` found by all measures, a dict from the name of a row."""
     rows = []
     for label, (effects, verdict) in comparisons.items():
         row = {"compared": label, "verdict": verdict}
@@ -108,7 +108,7 @@ def table(comparisons, caption, name):
             low, high = (scale * bound for bound in found["interval"])
             row[f"{measure} ({unit})"] = f"{scale * found['effect']:+.2f} ({low:+.2f} to {high:+.2f})"
         rows.append(row)
-    figures.table(rows, caption, name)
+    figures.table(rows, caption, name, columns=("compared", "verdict", "error (levels)"))
 
 
 def settle(claims, claim, effects, verdict, measured, evidence):

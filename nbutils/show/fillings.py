@@ -8,6 +8,7 @@ from .figures import gallery, hidden, picture_cell
 _HEAD = 'style="font-weight:normal;font-size:.8em;text-align:left;padding:2px 4px"'
 _CELL = 'style="vertical-align:top;text-align:left;padding:2px"'
 _WORDS = 'style="font-size:.8em;text-align:left;padding:0 2px 10px"'
+_AS_WIDE = 'style="width:0;min-width:100%"'  # as the pictures, however long the words are
 
 
 def filling(result, picture, hole, alt, width=104, schedule=None):
@@ -49,7 +50,8 @@ def table(columns, rows, caption, name=None, groups=()):
         pictures = [f"<td {_CELL}>{one}</td>" for one in cells]
         body.append(_row([*(_th(text, "row") for text in texts), *pictures]))
         if words:
-            body.append(_row([f'<td colspan="{len(columns)}" {_WORDS}>{escape(words)}</td>']))
+            text = f"<div {_AS_WIDE}>{escape(words)}</div>"
+            body.append(_row([f'<td colspan="{len(columns)}" {_WORDS}>{text}</td>']))
     inside = f'<table class="fillings"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
     spoken = escape(caption.partition(".")[0])
     scrolled = 'style="max-width:100%;overflow-x:auto" tabindex="0" role="region"'
