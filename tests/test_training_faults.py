@@ -210,7 +210,7 @@ def test_a_full_disk_stops_with_a_message_keeps_the_last_checkpoint_and_goes_on_
 import shutil, subprocess
 from pathlib import Path
 from test_training import small_run
-from nbutils import checkpoints
+from nbutils.training import checkpoints
 try:
     small_run(DISK)
 except OSError as error:
