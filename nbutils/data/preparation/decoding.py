@@ -2,8 +2,10 @@
 number."""
 
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -11,7 +13,6 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from ...processes import end_with_parent
 from ..errors import PhotosError, Unusable
 from ..folders.pictures import decode
 
@@ -34,7 +35,7 @@ def decoded(source, files, size, jobs, title):
     """
     bar = tqdm(total=len(files), desc=title, unit=" pictures", file=sys.stdout, mininterval=1, ncols=84)
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
     pending = deque()
     try:
         for batch in _batches(source.contents(files)):
@@ -83,6 +84,17 @@ def _decode(file, content, reason, size):
         return file, decode(content, size), None
     except Unusable as error:
         return file, None, str(error)
+
+
+def _end_with_parent():
+    """Make a worker process end when the process that started it does, however that was ended; its parent in
+    the system may be another, which forks workers for it."""
+
+    def wait():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager
