@@ -34,7 +34,7 @@ browser: setup
 	@test -f $(AXE) || npm install --silent --no-save --prefix build axe-core@4.14.1
 
 test: setup browser
-	$(BIN)/ruff check nbutils tests benchmarks
+	$(BIN)/ruff check nbutils tests benchmarks notebooks
 	$(BIN)/ruff format --check nbutils tests benchmarks
 	$(PYTEST) -m 'not slow'
 
