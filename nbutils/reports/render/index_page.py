@@ -2,6 +2,8 @@
 
 import math
 
+from ...evidence import ledger
+
 TITLE = "Filling holes by what a caption says"
 _HEADLINES = 5
 _VERDICTS = ("supported", "refuted", "undecided")
@@ -86,13 +88,16 @@ def shown(cards, claims):
         "entrances": _entrances(every),
         "timeline": _timeline(every),
         "made": _made(every),
-        "ledger": [(verdict, _count(claims, verdict)) for verdict in _VERDICTS] if claims else [],
+        "ledger": _counts([claim for claim in claims if ledger.of_2017(claim["id"])]),
+        "since": _counts([claim for claim in claims if not ledger.of_2017(claim["id"])]),
         "collected": next((card for card in every if card["collects"]), None),
     }
 
 
-def _count(claims, verdict):
-    return sum(claim["verdict"] == verdict for claim in claims)
+def _counts(claims):
+    """Pairs of a verdict and how many claims have it; none of no claims."""
+    every = [claim["verdict"] for claim in claims]
+    return [(verdict, every.count(verdict)) for verdict in _VERDICTS if every]
 
 
 def most_telling(cards):
