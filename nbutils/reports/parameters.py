@@ -34,7 +34,7 @@ _NAMES_BY_LEAST = {
     """,
     2: """
         batch_size reader_size num_masks num_samples num_scored num_orders num_levels repeat_size
-        chrono_batch_size train_sizes num_rounds num_exact num_compared digit_samples
+        chrono_batch_size train_sizes num_rounds num_exact num_compared num_coded digit_samples
     """,
     8: """
         image_size timed_size
