@@ -34,7 +34,7 @@ def page(files, manifest):
     """
     if CLAIMS not in files:
         return None
-    entries = json.loads(files[CLAIMS])
+    entries = [entry for entry in json.loads(files[CLAIMS]) if ledger.of_2017(entry["id"])]
     results = {
         name.removesuffix(".json"): json.loads(content)
         for name, content in files.items()
