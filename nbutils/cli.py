@@ -189,6 +189,18 @@ def publish(
 
 
 @app.command()
+def compare(
+    to: Annotated[Path, typer.Argument(help="Folder of a publication.")] = Path("docs"),
+    debug: _Debug = False,
+):
+    """Write the page that sets the documents of 2017 beside a publication anew; `publish` writes it too."""
+    with stopped_in_one_line():
+        from .reports.publish import publishing
+
+        publishing.compare(to, _say)
+
+
+@app.command()
 def train(
     job: Annotated[
         Path | None, typer.Argument(help="YAML file of a job, by default the inpainter of notebook 04.")

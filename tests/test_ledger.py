@@ -24,6 +24,7 @@ def settle(claims, claim, found, **choices):
         found,
         **(
             {"unit": "bits", "per": "pictures", "measured": "what it costs", "evidence": "figure-key"}
+            | {"on": "music"}
             | choices
         ),
     )
@@ -85,7 +86,8 @@ def test_the_verdict_follows_from_where_the_interval_lies(shown, values, verdict
     assert shown[0].startswith("**Claim A10.** *The antigreedy order")
     assert "<summary>How it is decided</summary>" in shown[1]
     assert "the rule" in shown[1]
-    assert shown[2] == f"**{verdict.capitalize()}: [claim](#claim-A10).** See [figure](#figure-key)."
+    said = f"**{verdict.capitalize()}, as stated: [claim](#claim-A10).** See [figure](#figure-key)."
+    assert shown[2] == said
     assert "What it costs: " in shown[3]
     assert "20 pictures" in shown[3]
     assert claims.entries[0]["repeats"] == 20
@@ -162,7 +164,8 @@ def test_the_collected_ledger_has_every_claim_once(shown, tmp_path):
     claims.state("B01", "the rule")
     settle(claims, "A10", intervals.mean(np.linspace(1, 2, 20)))
     claims.undecided("B01", "It takes more", evidence="figure-key")
-    assert shown[-1] == "**Undecided: [claim](#claim-B01).** It takes more ([figure](#figure-key))."
+    said = "**Undecided, too small to say: [claim](#claim-B01).** It takes more ([figure](#figure-key))."
+    assert shown[-1] == said
     results.save(tmp_path, "05_a", {}, [], claims)
     results.save(tmp_path, "06_b", {}, [])
     entries = ledger.collect(tmp_path, ["05_a", "06_b"])
@@ -182,13 +185,21 @@ def test_the_collected_ledger_has_every_claim_once(shown, tmp_path):
 def test_a_claim_is_told_in_a_sentence_that_leads_to_the_evidence(shown, tmp_path):
     claims = ledger.Ledger()
     claims.state("A06", "Supported if *less*.")
-    settle(claims, "A06", intervals.exact(0.0416), unit="of the gap", verdict="supported")
+    how = dict(unit="of the gap", verdict="supported", on="drawn scenes", beside="At a price.")
+    settle(claims, "A06", intervals.exact(0.0416), **how)
+    there = dict(on="photographs", unit="of the gap", per="seeds", measured="the same", evidence="figure-key")
+    claims.also("A06", intervals.exact(0.5), verdict="refuted", **there)
     results.save(tmp_path, "05_a", {}, [], ledger=claims)
     entries = {entry["id"]: entry for entry in ledger.collect(tmp_path, ["05_a"])}
     shown.clear()
     telling.tell([entries["A06"]])
     sentence, fold = shown
-    assert sentence.endswith("random masks: 4.2% of the gap. ([report 05](05_a.html#figure-key))")
+    assert (
+        "** *Random masking makes it practically impossible to overfit.* *On drawn scenes.* How" in sentence
+    )
+    here, there = sentence.split(" ([report 05](05_a.html#figure-key)) ")
+    assert here.endswith("random masks: 4.2% of the gap. At a price.")
+    assert there == "*As stated.* 50% of the gap: refuted."
     assert "Supported if *less*." in fold
     assert "+0.0416 of the gap" in fold
     telling.tell([])
@@ -201,6 +212,65 @@ def test_every_claim_has_plain_words_and_its_number_two_digits():
     assert telling.MEASURED.keys() == ledger.CLAIMS.keys()
     told = [telling.number({"effect": value, "unit": "levels"}) for value in (-16.53, 0.4917, 0.0, 2.7e-6)]
     assert told == ["-17 levels", "0.49 levels", "0 levels", "about 3e-06 levels"]
+
+
+def test_a_verdict_says_what_it_is_about_and_none_is_given_by_a_run_that_is_too_small(shown):
+    """A claim about photographs is transferred where scenes decide it, and undecided where they are few."""
+    claims = ledger.Ledger()
+    clear = intervals.mean(np.linspace(1, 2, 20))
+    standings = {}
+    for claim, on, short in (
+        ("A05", "photographs", ""),
+        ("A07", "drawn scenes", ""),
+        ("A09", "photographs", ledger.short_of(pictures=(20, 64), bits_learned=(2.5, 2))),
+    ):
+        claims.state(claim, "the rule")
+        settle(claims, claim, clear, on=on, short=short)
+        entry = claims.entries[-1]
+        standings[claim] = entry["verdict"], entry["standing"]
+    assert standings["A05"] == ("supported", "as stated")
+    assert standings["A07"] == ("supported", "on drawn scenes")
+    assert standings["A09"] == ("undecided", "too small to say")
+    assert claims.entries[-1]["short"] == "20 pictures, and it takes 64"
+    assert "It is said of music, and tried on pictures here." in ledger.provenance(ledger.CLAIMS["A10"])[0]
+    assert ledger.standings(claims.entries) == dict.fromkeys(ledger.standings([]), 1)
+    assert ledger.short_of(nats=(float("nan"), 0))
+
+
+def test_p_values_are_those_of_scipy_and_a_verdict_among_many_has_to_stand_a_correction(shown, tmp_path):
+    values = np.random.default_rng(0).normal(0.4, 1, 30)
+    found = intervals.mean(values)
+    assert intervals.p_value(found, 0.1) == pytest.approx(stats.ttest_1samp(values, 0.1).pvalue)
+    assert intervals.p_value(intervals.exact(1.0)) is None
+    first, second = np.random.default_rng(1).normal(0, (1, 2), (40, 2)).T
+    unpaired = intervals.p_value(intervals.difference(first, second))
+    assert unpaired == pytest.approx(stats.ttest_ind(first, second, equal_var=False).pvalue)
+    mean, deviation = float(values.mean()), float(values.std(ddof=1))
+    assert intervals.summarised(mean, deviation, 30) == found
+    effect = intervals.effect(values)
+    assert intervals.of_effect(effect)["error"] == pytest.approx(found["error"])
+
+    def entry(claim, p):
+        return {"id": claim, "p": p, "verdict": "supported", "standing": "as stated"}
+
+    noise = [entry(f"N{number}", p) for number, p in enumerate(np.linspace(0.3, 1, 20))]
+    alone, among = ledger.corrected([entry("X", 0.04)]), ledger.corrected([entry("X", 0.04), *noise])
+    assert (alone[0]["verdict"], among[0]["verdict"]) == ("supported", "undecided")
+    assert among[0]["before_correction"] == "supported"
+    assert among[0]["adjusted_p"] == pytest.approx(
+        stats.false_discovery_control([0.04, *np.linspace(0.3, 1, 20)])[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("middle", "verdict", "null"),
+    [(-1.0, "refuted", 0.0), (0.015, "supported", 0.0), (0.15, "refuted", 0.03), (0.03, "undecided", 0.03)],
+)
+def test_slightly_has_a_number_on_both_sides(middle, verdict, null):
+    found = intervals.summarised(middle, 0.02, 100)
+    sides = intervals.borders(found, 0.0, 0.03, below="refuted", within="supported", above="refuted")
+    assert sides["verdict"] == verdict
+    assert verdict == "undecided" or sides["null"] in (0.0, 0.03)
 
 
 def test_several_effects_agree_only_where_all_intervals_lie_on_one_side():

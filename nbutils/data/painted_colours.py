@@ -50,6 +50,24 @@ def painted_colour(scene, index, picture, hidden):
     return list(COLOURS)[int((apart**2).sum((2, 3)).min(1).argmin())]
 
 
+def wholly_hidden(indices, seed, size, hidden):
+    """For scenes whose main object a hole reaches, whether no object of its colour shows outside the hole.
+
+    Args:
+        indices, seed: of the scenes; size: of their pictures; hidden: bool (size, size), the hole.
+    Returns:
+        list of bool, for the same scenes as `matches` has.
+    """
+    found = []
+    for index in indices:
+        scene = describe(index, seed)
+        coverage, main = render(scene, size)[1], scene.main_object
+        if ((coverage[main] > 0.5) & hidden).any():
+            same = [thing.colour == scene.objects[main].colour for thing in scene.objects]
+            found.append(not (coverage[same][:, ~hidden] > 0.1).any())
+    return found
+
+
 def matches(indices, seed, pictures, hidden):
     """For filled-in pictures of scenes, whether the main object has the colour that the caption names.
 

@@ -34,6 +34,12 @@ def effect(differences):
     return {"mean": middle, "half": half, "n": len(differences), "verdict": verdict}
 
 
+def of_effect(found):
+    """An effect from `effect`, as `mean` has it."""
+    n = found["n"]
+    return summarised(found["mean"], found["half"] / _quantile(n - 1) * math.sqrt(n), n)
+
+
 def told(found, form=".2f"):
     """A mean and the half width of its 95% interval as text, such as "1.23 ± 0.04".
 
@@ -58,9 +64,23 @@ def mean(values):
     values = np.asarray(values, np.float64).ravel()
     if len(values) == 1:
         return {"effect": float(values[0]), "interval": None, "n": 1, "method": "one measurement"}
-    middle, half = interval(values)
+    values = _finite(values)
+    return summarised(float(values.mean()), float(values.std(ddof=1)), len(values))
+
+
+def summarised(middle, deviation, n):
+    """As from `mean`, of `n` values of which the mean and the standard deviation are known.
+
+    Raises:
+        ValueError: `n` is below two.
+    """
+    if n < 2:
+        raise ValueError(f"n: {n}; an interval needs at least two values")
+    error, freedom = deviation / math.sqrt(n), n - 1
+    half = _quantile(freedom) * error
     bounds = [middle - half, middle + half]
-    return {"effect": middle, "interval": bounds, "n": len(values), "method": "Student's t"}
+    known = {"error": error, "freedom": freedom}
+    return {"effect": middle, "interval": bounds, "n": n, "method": "Student's t"} | known
 
 
 def difference(first, second):
@@ -72,13 +92,44 @@ def difference(first, second):
     from scipy.stats import ttest_ind  # here, as SciPy takes long to import and not every process needs it
 
     first, second = _finite(first), _finite(second)
-    bounds = ttest_ind(first, second, equal_var=False).confidence_interval()
+    test = ttest_ind(first, second, equal_var=False)
+    bounds, effect = test.confidence_interval(), float(first.mean() - second.mean())
+    half = float(bounds.high - bounds.low) / 2
     return {
-        "effect": float(first.mean() - second.mean()),
+        "effect": effect,
         "interval": [float(bounds.low), float(bounds.high)],
         "n": len(first) + len(second),
         "method": "Welch's t",
+        "error": half / _quantile(float(test.df)),
+        "freedom": float(test.df),
     }
+
+
+def p_value(found, null=0.0):
+    """How often chance alone would put an effect as far from `null`, two-sided; None where it has no error.
+
+    Args:
+        found: from `mean`, `summarised`, `difference` or `exact`; one of several looks brings its adjusted
+            `p` along.
+    """
+    from scipy.special import stdtr  # here, see `difference`
+
+    if "p" in found:
+        return found["p"]
+    if not found.get("interval") or "error" not in found:
+        return None
+    away = abs(found["effect"] - null)
+    if not found["error"]:
+        return 0.0 if away else 1.0
+    return float(2 * stdtr(found["freedom"], -away / found["error"]))
+
+
+def adjusted(p_values):
+    """P-values of several looks, adjusted so that of those below a rate no larger share is due to chance
+    (Benjamini and Hochberg 1995): list, empty for none."""
+    from scipy.stats import false_discovery_control  # here, see `difference`
+
+    return false_discovery_control(p_values).tolist() if len(p_values) else []
 
 
 def _finite(values):
@@ -160,6 +211,15 @@ def span(found, form="+.2f"):
         low, high = found["interval"]
         text += f" ({low:{form}} to {high:{form}})"
     return text
+
+
+def borders(found, low, high, below, within, above):
+    """Verdict of a rule with a number on both sides, for `Ledger.settle`: that `below`, `within` or `above`,
+    by where the whole interval of an effect lies, undecided where it lies across a border; and as `null` the
+    border nearest to the effect."""
+    nearest = min((low, high), key=lambda border: abs(found["effect"] - border))
+    where = {(-1, -1): below, (1, -1): within, (1, 1): above}
+    return {"verdict": where.get((side(found, low), side(found, high)), "undecided"), "null": nearest}
 
 
 def agreed(effects, null=0.0, above="supported", below="refuted"):

@@ -1,6 +1,10 @@
 """Which filled-in pictures are better: how far they are from the originals, by three measures, and the rule
 by which two ways of filling are weighed against each other.
 
+How far a sample is from the original rewards caution: nothing is nearer on average than the median. So what
+is weighed is the energy score (Gneiting and Raftery 2007), E|X - y| - E|X - X'| / 2 with X and X' two samples
+and y the original: on average nobody gets less than who draws from where the original came from.
+
 It scores pictures that are already there; filling them is `nade.sampling`.
 """
 
@@ -52,20 +56,30 @@ class Originals:
             "error": error
         }
 
-    def compare(self, first, second, measures=tuple(UNITS)):
-        """Two fillings of the same holes, picture by picture.
+    def scores(self, pair):
+        """Energy scores of a way of filling, as of `distances`, from two samples of each hole.
 
-        Returns:
-            effects: of taking the first instead of the second, from `intervals.mean`, by measure.
-            verdict: `better` where the first is closer by one measure at least and further by none, an effect
-                counting only if its interval excludes zero; `worse` the other way round; else `undecided`.
+        Args:
+            pair: two times int64 (N, C, H, W), drawn independently.
         """
+        first, second = pair
         one, other = self.distances(first), self.distances(second)
-        effects = {name: intervals.mean(one[name] - other[name]) for name in measures}
-        signs = {intervals.side(effect) for effect in effects.values()} - {0}
-        if len(signs) != 1:
-            return effects, "undecided"
-        return effects, "better" if signs == {-1} else "worse"
+        apart = Originals(second, self.hole[: len(second)]).distances(first)
+        return {name: (one[name] + other[name] - apart[name]) / 2 for name in one}
+
+    def compare(self, first, second, measures=tuple(UNITS)):
+        """Two ways of filling the same holes, picture by picture.
+
+        Args:
+            first, second: of each way a pair of samples, see `scores`.
+        Returns:
+            effects: of taking the first instead of the second, from `intervals.mean`, by measure; with `p`,
+                adjusted for looking at several measures.
+            verdict: of `weighed`.
+        """
+        one, other = self.scores(first), self.scores(second)
+        effects = several({name: intervals.mean(one[name] - other[name]) for name in measures})
+        return effects, weighed(effects)
 
     def row(self, pictures):
         """What there is to say of fillings in a table: texts by the name of a column, means over pictures."""
@@ -75,7 +89,7 @@ class Originals:
             "stray": f"{float(found['stray'].mean()):.1%}",
             "roughness": f"{float(found['roughness'].mean()):.1f}",
             "error": f"{float(error.mean()):.1f}",
-            "colour": counted(self.colours(pictures)),
+            "colour": self.told(pictures),
             "extremes": f"{float(found['extremes'].mean()):.1%}",
         }
         if torch.equal(pictures, truth):
@@ -91,6 +105,34 @@ class Originals:
             return []
         hidden = self.hole[0, 0].numpy()
         return painted_colours.matches(self.indices[: len(pictures)], self.seed, pictures, hidden)
+
+    def wholly_hidden(self, count):
+        """Of the first `count` pictures, for each that `colours` speaks of: whether nothing of the colour of
+        its main object shows outside the hole, so that only the caption tells it."""
+        if not self.indices:
+            return []
+        hidden = self.hole[0, 0].numpy()
+        return painted_colours.wholly_hidden(self.indices[:count], self.seed, self.image.shape[-1], hidden)
+
+    def told(self, pictures):
+        """How many objects have the colour of their captions, and how many of those whose colour shows
+        nowhere outside the hole: "12 of 16; wholly hidden 3 of 5"."""
+        matches, unseen = self.colours(pictures), self.wholly_hidden(len(pictures))
+        alone = [match for match, is_unseen in zip(matches, unseen) if is_unseen]
+        return "; wholly hidden ".join(filter(None, (counted(matches), counted(alone))))
+
+
+def several(effects):
+    """Effects from `intervals.mean`, a dict, with `p` adjusted for looking at all of them."""
+    adjusted = intervals.adjusted([intervals.p_value(found) for found in effects.values()])
+    return {name: found | {"p": p} for (name, found), p in zip(effects.items(), adjusted)}
+
+
+def weighed(effects):
+    """By effects of `several`: "better" where one at least is below zero and none above, an effect counting
+    if its adjusted p is below 0.05; "worse" the other way round; else "undecided"."""
+    signs = {intervals.side(effect) for effect in effects.values() if effect["p"] < 0.05} - {0}
+    return {(-1,): "better", (1,): "worse"}.get(tuple(signs), "undecided")
 
 
 def counted(matches):
@@ -111,13 +153,13 @@ def table(comparisons, caption, name):
     figures.table(rows, caption, name, columns=("compared", "verdict", "error (levels)"))
 
 
-def settle(claims, claim, effects, verdict, measured, evidence):
+def settle(claims, claim, effects, verdict, measured, evidence, **how):
     """Settle a claim by the measure whose effect is clearest.
 
     Args:
         claims: `ledger.Ledger`; claim: its id.
         effects: from `Originals.compare`; verdict: supported, refuted or undecided.
-        measured: which two were compared; evidence: as in `Ledger.settle`.
+        measured: which two were compared; evidence, how: as in `Ledger.settle`.
     """
     name, found = intervals.decisive(effects)
     claims.settle(
@@ -125,7 +167,8 @@ def settle(claims, claim, effects, verdict, measured, evidence):
         found,
         unit=UNITS[name],
         per="pictures",
-        measured=f"{measured}, distance from the originals in {name}",
+        measured=f"{measured}, energy score of the {name}",
         evidence=evidence,
         verdict=verdict,
+        **how,
     )

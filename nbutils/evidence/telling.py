@@ -5,31 +5,31 @@ from . import ledger
 
 # What each claim's number is, in plain words; the number follows after a colon.
 MEASURED = {
-    "A01": "How much farther (minus: nearer) from the originals value by value ends than Gibbs sampling",
-    "A02": "How much farther (minus: nearer) Gibbs sampling, one shot a block, ends than value by value",
+    "A01": "How much worse (minus: better) fillings made value by value are than those of Gibbs sampling",
+    "A02": "How much worse (minus: better) one-shot Gibbs sampling is than filling value by value",
     "A03": "What a value of a wholly hidden square costs more where the caption is withheld",
-    "A04": "How many more values of 0 or 255 the samples have than the originals",
+    "A04": "How many more values near 0 or 255 samples have than their surroundings",
     "A05": "How far a deep net is still behind a shallow one that has seen half as many examples",
     "A06": "How much of the overfitting under a fixed mask is left under random masks",
     "A07": "How much rougher than with cross-entropy training runs (an octave is twice as rough)",
     "A08": "How many times as long a training step takes without dilation, where both nets see equally far",
-    "A09": "How far the best other kind of net is ahead of a straight one that has seen twice as much",
+    "A09": "How far the better of the two kinds is ahead of a straight net that has seen twice as much",
     "A10": "What the antigreedy order saves where the truth is told after every guess",
-    "A11": "How much farther from the originals' speckle the antigreedy order ends than a random one",
+    "A11": "How much worse (minus: better) the antigreedy order fills than a random one",
     "A12": "How probable sizes as uneven as these are if sizes are uniform",
     "A13": "How contiguish masks in training change the cost of a wholly hidden square",
-    "A14": "How much farther (minus: nearer) from the originals' roughness a lower temperature ends",
+    "A14": "How much worse (minus: better) the roughness of samples fits at the best lower temperature",
     "A15": "How far cooled conditionals are from the cooled joint (0: the same, 1: nothing in common)",
     "A16": "How the net's doubt changes from large blocks to small ones",
     "A17": "How many errors that were planted in a picture are right again after some steps",
-    "A18": "How much farther (minus: nearer) many small blocks end than the schedule made for music",
+    "A18": "How much worse (minus: better) many small blocks fill than the schedule made for music",
     "A19": "How much more the published animations change from frame to frame than the schedule allows",
     "A20": "How much more attention than an even share goes to the words that name what is hidden",
     "B01": "Largest error of the best cell that was built to output its input",
     "B02": "Least drift of a cell that was built to hold its state",
     "B03": "Error of the best LSTM that was made to imitate a GRU",
     "B04": "How many more digits GRUs read rightly than LSTMs",
-    "B05": "How many more digits are read rightly with batch normalisation than without",
+    "B05": "How many times as many digits are misread without batch normalisation, in octaves",
     "B06": "How many more digits 128 units read rightly than 32",
     "B07": "How many more digits a net reads rightly that sees the whole picture at once",
     "B08": "How much more often 0, 1 and 4 are read rightly after their filling than other digits",
@@ -37,7 +37,7 @@ MEASURED = {
     "B10": "The most that an exact filling costs beyond the truth",
     "B11": "Failures with 2 x 2 pixels beyond twice those with one",
     "B12": "How much better a run looks on the pictures that selected it",
-    "B13": "Collapses that were seen",
+    "B13": "Falls from a good result to almost chance that were seen",
 }
 
 
@@ -59,22 +59,55 @@ def tell(entries):
     """Show entries of `ledger.collect`, a paragraph each: the claim, what was measured, and a link to the
     figure or table that carries it; then, in a fold, their rules and all of their numbers."""
     for entry in entries:
-        said = f"**{entry['id']}.** *{entry['claim']}* "
-        if entry["effect"] is None:
-            said += f"Not measured: {entry['measurement'].rstrip('.')}."
-        else:
-            said += f"{MEASURED[entry['id']]}: {number(entry)}."
-        if entry["notebook"]:
-            report = entry["notebook"].partition("_")[0]
-            said += f" ([report {report}]({entry['notebook']}.html#{entry['evidence']}))"
-        figures.say(said, claim=entry["id"])
+        figures.say(sentence(entry, f"{entry['notebook']}.html"), claim=entry["id"])
     if not entries:
         figures.say("None in this run.")
         return
     figures.say("\n".join(map(_in_full, entries)), fold="Their rules and all numbers")
 
 
+def sentence(entry, page):
+    """A claim, whose it is, what was measured on what, and a link to the figure or table that carries it, on
+    the `page` of the report that measured it: Markdown."""
+    said = f"**{entry['id']}.** *{entry['claim']}* "
+    if ours := entry.get("ours"):
+        said += f"({ours[:1].upper()}{ours[1:]}.) "
+    said += f"{measured(entry)}"
+    if entry["notebook"]:
+        said += f" ([report {entry['notebook'].partition('_')[0]}]({page}#{entry['evidence']}))"
+    if entry.get("before_correction", entry["verdict"]) != entry["verdict"]:
+        said += f" By itself it would be {entry['before_correction']}; not among so many looks."
+    return said + "".join(f" {elsewhere(other)}" for other in entry.get("also", ()))
+
+
+def elsewhere(other):
+    """What the rule of a claim says on other data, an entry of `also`: a sentence."""
+    short = f" ({other['short']})" if other["short"] else ""
+    return f"{_on(other)}{number(other)}: {other['verdict']}{short}."
+
+
+def measured(entry):
+    """What was measured, with its number, and what the run falls short of: a few sentences."""
+    if entry["effect"] is None:
+        return f"Not measured: {entry['measurement'].rstrip('.')}."
+    said = f"{_on(entry)}{MEASURED[entry['id']]}: {number(entry)}."
+    if beside := entry.get("beside"):
+        said += f" {beside}"
+    if short := entry.get("short"):
+        said += f" Too small to say: {short}."
+    return said
+
+
+def _on(entry):
+    """What an entry is about: "*As stated.* ", "*On drawn scenes.* "; nothing of one that does not say."""
+    standing = entry.get("standing", "")
+    if standing == ledger.TOO_SMALL:
+        standing = f"on {entry['on']}"
+    return f"*{standing[:1].upper()}{standing[1:]}.* " if standing else ""
+
+
 def _in_full(entry):
     rule, measurement = " ".join(entry["rule"].split()), entry["measurement"].rstrip(".")
     numbers = f"{measurement[:1].upper()}{measurement[1:]}: {ledger.quantity(entry)}."
-    return f"- **{entry['id']}** ({entry['source']}). {rule} *{numbers}*"
+    history = f" {entry['history']}" if entry.get("history") else ""
+    return f"- **{entry['id']}** ({entry['source']}).{history} {rule} *{numbers}*"

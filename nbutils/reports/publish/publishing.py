@@ -18,7 +18,7 @@ from .. import parameters, series
 from ..render import rendering
 from ..run import records, workers
 from ..run.execution import is_commit
-from . import front_page, leaks, lighter, placing
+from . import front_page, leaks, lighter, placing, then_and_now
 
 LARGEST = 45_000_000  # bytes of the folder
 LARGEST_PAGE = 12_000_000
@@ -53,6 +53,8 @@ def publish(reports, to, report=print):
     moving = front_page.moving_pictures({name: notebooks[name] for name in order})
     if moving:
         files[front_page.ANIMATION] = moving[1]
+    if beside := then_and_now.page(files, manifest):
+        files[then_and_now.PAGE] = beside.encode()
     titles = {name: rendering.title_and_abstract(notebook)[0] for name, notebook in notebooks.items()}
     findings = {name: _findings(files, name) for name in order}
     shown = front_page.block(to.name, titles, findings, moving, manifest["profile"], manifest["commit"])
@@ -76,6 +78,29 @@ def publish(reports, to, report=print):
         report(f"{readme}: the published findings stand there")
     else:
         report(f"{readme}: left as it is, as it has no {front_page.BEGIN}")
+
+
+def compare(to, report=print):
+    """Write the page that sets 2017 beside a publication anew, from what stands in its folder.
+
+    Args:
+        to: folder of a publication.
+    Raises:
+        PublishError: nothing with a ledger is published there.
+        PlaceError: its manifest, or a file, cannot be read.
+    """
+    to = Path(to).resolve()
+    names = placing.owned(to) - {placing.MANIFEST, then_and_now.PAGE}
+    files = {name: (to / name).read_bytes() for name in sorted(names) if (to / name).is_file()}
+    if missing := sorted(names - set(files)):
+        raise PublishError(f"{to / missing[0]}: is missing; restore it, or publish again")
+    if _CLAIMS not in files:
+        raise PublishError(f"{to}: has no {_CLAIMS} of a publication; publish a whole run there first")
+    manifest = json.loads((to / placing.MANIFEST).read_bytes())
+    del manifest["files"]
+    files[then_and_now.PAGE] = then_and_now.page(files, manifest).encode()
+    changed = placing.place(to, files, manifest)
+    report(f"{to / then_and_now.PAGE}: {f'{changed} files changed' if changed else 'nothing changed'}")
 
 
 def _findings(files, name):

@@ -87,12 +87,26 @@ def shown(cards, claims):
         "timeline": _timeline(every),
         "made": _made(every),
         "ledger": [(verdict, _count(claims, verdict)) for verdict in _VERDICTS] if claims else [],
+        "standing": _standing(claims),
         "collected": next((card for card in every if card["collects"]), None),
     }
 
 
 def _count(claims, verdict):
     return sum(claim["verdict"] == verdict for claim in claims)
+
+
+def _standing(claims):
+    """How many of the decided claims were decided as stated, and how many of the undecided ones met a run
+    that was too small; None of a ledger that does not say."""
+    if not claims or any("standing" not in claim for claim in claims):
+        return None
+    decided = [claim for claim in claims if claim["verdict"] != "undecided"]
+    return {
+        "as_stated": sum(claim["standing"] == "as stated" for claim in decided),
+        "elsewhere": sum(claim["standing"] != "as stated" for claim in decided),
+        "too_small": sum(claim["standing"] == "too small to say" for claim in claims),
+    }
 
 
 def most_telling(cards):
