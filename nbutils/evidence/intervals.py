@@ -198,7 +198,7 @@ def side(found, null=0.0):
     """On which side of `null` the interval of an effect lies: 1 above, -1 below, 0 where it holds it or there
     is none."""
     low, high = found["interval"] or (null, null)
-    return (low > null) - (high < null)
+    return int(low > null) - int(high < null)
 
 
 def decisive(effects):
@@ -229,7 +229,8 @@ def borders(found, low, high, below, within, above):
     border nearest to the effect."""
     nearest = min((low, high), key=lambda border: abs(found["effect"] - border))
     where = {(-1, -1): below, (1, -1): within, (1, 1): above}
-    return {"verdict": where.get((side(found, low), side(found, high)), "undecided"), "null": nearest}
+    verdict = where.get((side(found, low), side(found, high)), "undecided")
+    return {"verdict": verdict, "null": float(nearest)}
 
 
 def agreed(effects, null=0.0, above="supported", below="refuted"):
