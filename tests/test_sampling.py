@@ -527,7 +527,9 @@ def test_any_hole_is_filled_and_nothing_else_is_touched(strategy, seed, share, t
     image = torch.randint(4, (3, 3, 4, 5), generator=generator)
     known = torch.rand(image.shape, generator=generator) < share
     model = small_model()
-    arguments = dict(strategy=strategy, temperature=temperature, convention=convention, num_steps=3, frames=4)
+    arguments = dict(strategy=strategy, temperature=temperature, frames=4)
+    if strategy in sampling.GIBBS:
+        arguments |= dict(convention=convention, num_steps=3)
     result = sampling.inpaint(model, image, known, **arguments, generator=seeded(seed))
     blank = torch.where(known, image, 3)
     again = sampling.inpaint(model, blank, known, **arguments, generator=seeded(seed))
@@ -554,7 +556,8 @@ def test_frames_show_what_the_model_was_shown():
 @pytest.mark.parametrize("strategy", sampling.STRATEGIES)
 def test_a_watched_run_is_the_same_run(strategy, engine):
     image, known, caption, length = small_case()
-    settings = dict(strategy=strategy, engine=engine, num_steps=6, frames=5)
+    settings = dict(strategy=strategy, engine=engine, frames=5)
+    settings |= {"num_steps": 6} if strategy in sampling.ONLY["num_steps"] else {}
     seen = []
     watched = sampling.inpaint(
         small_model(),
@@ -649,7 +652,7 @@ def test_addressed_numbers_are_uniform_and_unrelated():
         ({"image": torch.zeros(4, 1, 6, 6, dtype=torch.long)}, "image: 1 channels"),
         ({"caption_length": torch.tensor([3, 2, 1, 4])}, "caption_length: from 1 to 4"),
         ({"engine": "quick"}, "engine: 'quick'"),
-        ({"num_steps": 0}, "num_steps: 0"),
+        ({"strategy": "independent_gibbs", "num_steps": 0}, "num_steps: 0"),
         ({"frames": 1}, "frames: 1"),
         ({"strategy": "independent_gibbs", "schedule": lambda n, N: 1.5}, "schedule: gives 1.5 at step 0"),
         ({"known": torch.ones(4, 3, 6, 5, dtype=torch.bool)}, "known: .*expected bool"),
@@ -673,6 +676,40 @@ def test_bad_arguments_are_refused_by_name(change, message):
     )
     with pytest.raises(ValueError, match=message):
         sampling.inpaint(**arguments)
+
+
+GIVEN = dict(
+    blocks=[27],
+    entropy_bound=0.0,
+    noise=1.0,
+    remasking=0.1,
+    redrawn=0.25,
+    schedule=schedules.annealed,
+    num_steps=5,
+    convention="keep",
+)
+
+
+@pytest.mark.parametrize("argument", GIVEN)
+def test_what_a_strategy_makes_no_use_of_is_refused_and_the_rest_is_not(argument):
+    image, known, caption, length = small_case()
+    of_one_size = image[:1], known[:1], caption[:1], length[:1]
+    for strategy in sampling.STRATEGIES:
+        choices = {argument: GIVEN[argument], "strategy": strategy, "frames": 2, "generator": seeded()}
+        if strategy in sampling.ONLY[argument]:
+            sampling.inpaint(small_model(), *of_one_size, **choices)
+        else:
+            with pytest.raises(ValueError, match=f"{argument}: is for .*; '{strategy}' makes no use of it"):
+                sampling.inpaint(small_model(), *of_one_size, **choices)
+
+
+def test_a_fixed_order_takes_blocks_and_no_steps():
+    image, known, *_ = small_case()
+    image, known = image[:1], known[:1]
+    order = (~known).flatten().nonzero()[:, 0]
+    sampling.inpaint(small_model(), image, known, strategy=order, blocks=[len(order)])
+    with pytest.raises(ValueError, match=r"num_steps: is for .*; a fixed order makes no use of it"):
+        sampling.inpaint(small_model(), image, known, strategy=order, num_steps=5)
 
 
 def test_levels_outside_the_models_range_are_refused():

@@ -45,12 +45,23 @@ def told(found, form=".2f"):
 
     Args:
         found: from `effect`, whose sign is shown too, or values as `interval` takes them.
-        form: of both numbers, as Python formats them: ".1%" for shares.
+        form: of both numbers, as Python formats them: ".1%" for shares; an effect whose interval ends so
+            near to zero that both look alike has up to two digits more.
     """
-    if isinstance(found, dict):
-        return f"{found['mean']:+{form}} ± {found['half']:{form}}"
-    middle, half = interval(found)
-    return f"{middle:{form}} ± {half:{form}}"
+    if not isinstance(found, dict):
+        middle, half = interval(found)
+        return f"{middle:{form}} ± {half:{form}}"
+    middle, half = found["mean"], found["half"]
+    for _ in range(2):
+        if abs(middle) != half and f"{abs(middle):{form}}" == f"{half:{form}}":
+            form = f".{int(form[1:-1]) + 1}{form[-1]}"
+    return f"{middle:+{form}} ± {half:{form}}"
+
+
+def ranged(values, form=".2f"):
+    """A median and, in parentheses, the least and the greatest of what was repeated, as text."""
+    least, greatest = min(values), max(values)
+    return f"{float(np.median(values)):{form}} ({least:{form}} to {greatest:{form}})"
 
 
 def mean(values):

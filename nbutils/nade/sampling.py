@@ -30,6 +30,17 @@ GIBBS = ("independent_gibbs", "ancestral_gibbs", "informed_gibbs")
 STRATEGIES = (*ANCESTRAL, "maskgit", "remdm", *GIBBS)
 CONVENTIONS = ("resample", "keep")
 STARTS = ("noise", "black", "image")
+# What means something to some strategies only; to a fixed order, what does to "orderless".
+ONLY = {
+    "blocks": (*ANCESTRAL, "maskgit"),
+    "entropy_bound": ("greedy",),
+    "noise": ("maskgit",),
+    "remasking": ("remdm",),
+    "redrawn": ("informed_gibbs",),
+    "schedule": GIBBS,
+    "num_steps": ("remdm", *GIBBS),
+    "convention": GIBBS,
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,7 @@ def inpaint(
     entropy_bound=None,
     noise=0.0,
     remasking=0.0,
-    redrawn=0.25,
+    redrawn=None,
     schedule=None,
     num_steps=None,
     convention="resample",
@@ -90,7 +101,8 @@ def inpaint(
     resamples every hole variable with probability alpha_n: `independent_gibbs` all of that block at once
     given the rest (Yao, Ozair, Cho, Bengio 2014), `ancestral_gibbs` the block's variables one after the other
     in a random order, `informed_gibbs` of the block only what is least probable given the rest (after the
-    informed correctors of Zhao et al. 2024 and the planner of Peng et al. 2025).
+    informed correctors of Zhao et al. 2024 and the planner of Peng et al. 2025). What a strategy makes no use
+    of, by `ONLY`, is refused.
 
     Args:
         model: an `Inpainter` in evaluation mode, or any callable of its signature.
@@ -108,8 +120,8 @@ def inpaint(
             times the share of rounds that are left.
         remasking: of "remdm": the share of what could be hidden again without hiding more than the schedule
             has, 0 (never) to 1.
-        redrawn: of "informed_gibbs": which share of the block is drawn again, above 0 to 1; one variable at
-            least.
+        redrawn: of "informed_gibbs": which share of the block is drawn again, above 0 to 1, one variable at
+            least; None is a quarter.
         schedule: for Gibbs, (step, num_steps) -> alpha; None is `schedules.annealed` with its defaults.
         num_steps: Gibbs steps, or rounds of "remdm", which may be more than there are variables; None is the
             number of variables in each example's own hole.
@@ -130,10 +142,22 @@ def inpaint(
     Returns:
         InpaintResult.
     Raises:
-        ValueError: an argument of the wrong shape or type, an impossible value, or a model in training mode.
+        ValueError: an argument of the wrong shape or type, an impossible value, one that the strategy makes
+            no use of, or a model in training mode.
     """
     _check(strategy, temperature, num_steps, convention, start, frames)
-    _check_blocks(strategy, blocks, entropy_bound, noise, remasking)
+    not_default = dict(
+        blocks=blocks is not None,
+        entropy_bound=entropy_bound is not None,
+        noise=noise != 0,
+        remasking=remasking != 0,
+        redrawn=redrawn is not None,
+        schedule=schedule is not None,
+        num_steps=num_steps is not None,
+        convention=convention != "resample",
+    )
+    _check_useful(strategy, [name for name, given in not_default.items() if given])
+    _check_blocks(blocks, entropy_bound, noise, remasking)
     _check_looking_back(strategy, start, redrawn)
     check_pictures(model, image, known, caption, caption_length)
     if blocks is not None:
@@ -163,7 +187,7 @@ def inpaint(
             parts.append(run.remasked(remasking, num_steps, frames))
         else:
             draw = {"independent_gibbs": run.draw_at_once, "ancestral_gibbs": run.draw_one_by_one}
-            draw["informed_gibbs"] = partial(run.draw_least_probable, redrawn)
+            draw["informed_gibbs"] = partial(run.draw_least_probable, redrawn or 0.25)
             parts.append(run.gibbs(draw[strategy], schedule or annealed, num_steps, convention, frames))
         if run.unsound:
             refuse_unsound("some")
@@ -194,25 +218,28 @@ def _check(strategy, temperature, num_steps, convention, start, frames):
         raise ValueError(f"frames: {frames}; expected at least 2, the start and the result")
 
 
-def _check_blocks(strategy, blocks, entropy_bound, noise, remasking):
-    ancestral = not isinstance(strategy, str) or strategy in ANCESTRAL
-    if blocks is not None and not (ancestral or strategy == "maskgit"):
-        raise ValueError(f"blocks: are for ancestral strategies and maskgit; {strategy} has num_steps")
+def _check_useful(strategy, given):
+    name = strategy if isinstance(strategy, str) else "orderless"
+    for argument in given:
+        if name not in ONLY[argument]:
+            of_all = f"{strategy!r}" if isinstance(strategy, str) else "a fixed order"
+            raise ValueError(
+                f"{argument}: is for {', '.join(map(repr, ONLY[argument]))}; {of_all} makes no use of it"
+            )
+
+
+def _check_blocks(blocks, entropy_bound, noise, remasking):
     if entropy_bound is not None:
-        if not isinstance(strategy, str) or strategy != "greedy":
-            raise ValueError(f"entropy_bound: is for 'greedy', which goes by entropy; not for {strategy!r}")
         if blocks is not None:
             raise ValueError(
                 "blocks, entropy_bound: both say how many variables are drawn at a time; give one"
             )
         if not entropy_bound >= 0:
             raise ValueError(f"entropy_bound: {entropy_bound}; expected a number of bits of at least 0")
-    if not noise >= 0 or (noise and strategy != "maskgit"):
-        raise ValueError(
-            f"noise: {noise} for {strategy!r}; expected a number of at least 0, for maskgit alone"
-        )
-    if not 0 <= remasking <= 1 or (remasking and strategy != "remdm"):
-        raise ValueError(f"remasking: {remasking} for {strategy!r}; expected 0 to 1, for remdm alone")
+    if not noise >= 0:
+        raise ValueError(f"noise: {noise}; expected a number of at least 0")
+    if not 0 <= remasking <= 1:
+        raise ValueError(f"remasking: {remasking}; expected 0 to 1")
 
 
 def _check_looking_back(strategy, start, redrawn):
@@ -221,7 +248,7 @@ def _check_looking_back(strategy, start, redrawn):
             f"start: 'image' for {strategy!r}, which begins with an empty hole and would not look at it; "
             f"expected one of {', '.join(GIBBS)}, which begin with a full one"
         )
-    if not 0 < redrawn <= 1:
+    if redrawn is not None and not 0 < redrawn <= 1:
         raise ValueError(f"redrawn: {redrawn}; expected a share above 0, 1 at most")
 
 
