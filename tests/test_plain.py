@@ -98,7 +98,7 @@ def test_the_program_learns_and_fills_a_hole(program, one_thread, steps, saved):
     start, end = (sum(part) / 10 for part in (losses[:10], losses[-10:]))
     assert end < (1 - saved) * start
 
-    net.eval()
+    averages = {name: value.clone() for name, value in net.named_buffers()}  # of batch normalisation
     held_out = pictures.valid.images[:1].long()
     caption, length = pictures.vocabulary.encode(pictures.valid.captions[:1])
     known = program["square_mask"](held_out.shape, HOLE, 2, 2)
@@ -107,6 +107,8 @@ def test_the_program_learns_and_fills_a_hole(program, one_thread, steps, saved):
     uniforms = torch.rand(known.numel(), dtype=torch.float64)
     filled = program["fill_orderless"](net, held_out * known, known, caption, length, order, uniforms)
     assert filled.shape == held_out.shape
+    assert averages
+    assert all(torch.equal(value, averages[name]) for name, value in net.named_buffers())
     assert torch.equal(filled[known], held_out[known])
     inside = filled[~known]
     assert inside.min() >= 0

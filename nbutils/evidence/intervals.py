@@ -45,12 +45,22 @@ def told(found, form=".2f"):
 
     Args:
         found: from `effect`, whose sign is shown too, or values as `interval` takes them.
-        form: of both numbers, as Python formats them: ".1%" for shares.
+        form: of both numbers, as Python formats them: ".1%" for shares; an effect whose interval ends so
+            near to zero that both look alike has one digit more.
     """
-    if isinstance(found, dict):
-        return f"{found['mean']:+{form}} ± {found['half']:{form}}"
-    middle, half = interval(found)
-    return f"{middle:{form}} ± {half:{form}}"
+    if not isinstance(found, dict):
+        middle, half = interval(found)
+        return f"{middle:{form}} ± {half:{form}}"
+    middle, half = found["mean"], found["half"]
+    if abs(middle) != half and f"{abs(middle):{form}}" == f"{half:{form}}":
+        form = f".{int(form[1:-1]) + 1}{form[-1]}"
+    return f"{middle:+{form}} ± {half:{form}}"
+
+
+def ranged(values, form=".2f"):
+    """A median and, in parentheses, the least and the greatest of what was repeated, as text."""
+    least, greatest = min(values), max(values)
+    return f"{float(np.median(values)):{form}} ({least:{form}} to {greatest:{form}})"
 
 
 def mean(values):
@@ -188,7 +198,7 @@ def side(found, null=0.0):
     """On which side of `null` the interval of an effect lies: 1 above, -1 below, 0 where it holds it or there
     is none."""
     low, high = found["interval"] or (null, null)
-    return (low > null) - (high < null)
+    return int(low > null) - int(high < null)
 
 
 def decisive(effects):
@@ -219,7 +229,8 @@ def borders(found, low, high, below, within, above):
     border nearest to the effect."""
     nearest = min((low, high), key=lambda border: abs(found["effect"] - border))
     where = {(-1, -1): below, (1, -1): within, (1, 1): above}
-    return {"verdict": where.get((side(found, low), side(found, high)), "undecided"), "null": nearest}
+    verdict = where.get((side(found, low), side(found, high)), "undecided")
+    return {"verdict": verdict, "null": float(nearest)}
 
 
 def agreed(effects, null=0.0, above="supported", below="refuted"):

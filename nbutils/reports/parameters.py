@@ -12,12 +12,16 @@ from ..devices import PRECISIONS
 from ..nade.inpainter import KINDS, MERGERS
 from ..nade.losses import LOSSES, WEIGHTINGS
 from ..nade.objective import MASKS
+from ..nade.sampling import STRATEGIES
 from ..training.loop import SCHEDULES
 from . import series
 from .values import ParameterError, read_yaml, typed
 
 # What the parameters mean is the same in every notebook, so what they may be stands here once.
 _NAMES_BY_LEAST = {
+    -1: """
+        hole_at
+    """,
     0: """
         seed caption_dropout readout num_merges
     """,
@@ -52,6 +56,7 @@ _CHOICES = {
     "mask": MASKS,
     "schedule": SCHEDULES,
     "precision": PRECISIONS,
+    "strategy": STRATEGIES,
     "checkpoint": ("auto", "trained", "published"),
 }
 # Those whose values are paths, and what among the values of each is a name instead.

@@ -32,7 +32,7 @@ _FETCHED = (
     "formaction",
     "ping",
 )
-_SHOWN = ("plain", "exercise", "solution")  # tags of code cells that a page does not fold away
+_SHOWN = ("plain", "usage", "exercise", "solution")  # tags of code cells that a page does not fold away
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 # Where no term is explained: it would be out of place, or stand in a link.
 _UNEXPLAINED = re.compile(r"<(/?)(h[1-6]|a|code|pre|math|summary)\b")
@@ -189,10 +189,10 @@ def without_requests(html):
 def arranged(cells, failed):
     """Cells as a page shows them.
 
-    Of code cells, `metadata.role` says how: "plain", "exercise" and "solution" by their tags, "parameters",
-    or "folded"; `metadata.sources` is a list of their code. Neighbours that are folded and have nothing to
-    show between them become one. What a cell printed is left out, but where the notebook `failed` or the cell
-    raised: progress bars, warnings and logs are for whoever runs it.
+    Of code cells, `metadata.role` says how: one of `_SHOWN` by their tags, "parameters", or "folded";
+    `metadata.sources` is a list of their code. Neighbours that are folded and have nothing to show between
+    them become one. What a cell printed is left out, but where the notebook `failed` or the cell raised:
+    progress bars, warnings and logs are for whoever runs it.
     """
     shown, group = [], None
     for cell in cells:
