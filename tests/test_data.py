@@ -66,9 +66,27 @@ def test_the_colour_of_an_object_is_read_wherever_its_caption_lets_it_stand():
         picture = np.where(
             hole, scenes.render(replace(scene, objects=objects), 32)[0], scenes.draw(index, 0, 32)
         )
-        assert painted_colours.painted_colour(scene, first, picture, hole) == moved.colour
+        assert painted_colours.painted(scene, first, picture, hole) == moved.colour
         assert painted_colours.matches([index], 0, [picture, picture], hole) == [False]
         assert painted_colours.matches([index], 0, [scenes.draw(index, 0, 32)], hole) == [True]
+
+
+def test_the_shape_of_an_object_is_read_and_one_that_is_missed_is_nothing():
+    hole = np.ones((24, 24), bool)
+    for index in range(2):
+        scene = scenes.describe(index)
+        first = scene.main_object
+        thing = scene.objects[first]
+        other = "ball" if thing.shape != "ball" else "box"
+        without = replace(thing, x=-9.0, y=-9.0)
+        for changed, answer in (
+            (thing, thing.shape),
+            (replace(thing, shape=other), other),
+            (without, painted_colours.NOTHING),
+        ):
+            objects = (*scene.objects[:first], changed, *scene.objects[first + 1 :])
+            picture = scenes.render(replace(scene, objects=objects), 24)[0]
+            assert painted_colours.painted(scene, first, picture, hole, "shape") == answer
 
 
 def test_the_noise_is_what_the_floor_says():

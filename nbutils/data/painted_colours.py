@@ -1,17 +1,21 @@
-"""Whether what a model painted into a scene has the colour that its caption names."""
+"""Whether what a model painted into a scene has the colour and the shape that its caption names, or is there
+at all."""
 
 from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
-from .scenes import COLOURS, SIZES, describe, render
+from .scenes import COLOURS, SHAPES, SIZES, describe, render
+
+OPTIONS = {"colour": tuple(COLOURS), "shape": SHAPES}
+NOTHING = "nothing"  # painted: the scene without the object is nearest
 
 
 @lru_cache(maxsize=32)
-def _places(scene, index, size):
-    """A scene with object `index` in every colour and at a grid of places and sizes that its caption leaves
-    open: uint8 (colours, places, 3, size, size)."""
+def _drawings(scene, index, size, part):
+    """A scene with object `index` in every colour or every shape, and at a grid of places and sizes that its
+    caption leaves open: uint8 (options, places, 3, size, size)."""
     thing = scene.objects[index]
     radii = [SIZES[thing.size] * scale for scale in (0.94, 1.0, 1.06)]
     bases = np.linspace(max(scene.horizon + 0.12, 0.64), 0.82, 5)
@@ -21,33 +25,43 @@ def _places(scene, index, size):
         for base in bases
         for x in np.linspace(0.42, 0.58, 5)
     ]
-    drawings = []
-    for colour in COLOURS:
-        for one in moved:
-            objects = (*scene.objects[:index], replace(one, colour=colour), *scene.objects[index + 1 :])
-            drawings.append(np.rint(render(replace(scene, objects=objects), size)[0]).astype(np.uint8))
-    return np.stack(drawings).reshape(len(COLOURS), len(moved), 3, size, size)
+    options = OPTIONS[part]
+    drawings = [_drawn(scene, index, replace(one, **{part: way}), size) for way in options for one in moved]
+    return np.stack(drawings).reshape(len(options), len(moved), 3, size, size)
 
 
-def painted_colour(scene, index, picture, hidden):
-    """The colour of the main object in a filled-in picture: of all drawings of the scene with that object in
-    any colour, at any place and of any size that the caption leaves open, the one nearest to the picture in
-    squared error has it.
+def _drawn(scene, index, thing, size):
+    """A scene with another object `index`: uint8 (3, size, size)."""
+    objects = (*scene.objects[:index], thing, *scene.objects[index + 1 :])
+    return np.rint(render(replace(scene, objects=objects), size)[0]).astype(np.uint8)
+
+
+def painted(scene, index, picture, hidden, part="colour"):
+    """What an object of a scene has become in a filled-in picture: that drawing of the scene which is nearest
+    to the picture in squared error says it, of all with this object in any colour (or, in the caption's
+    colour, any shape), at any place and of any size that the caption leaves open, and of one without it.
 
     Args:
         picture: (3, size, size), levels.
         hidden: bool (size, size), the pixels to compare.
+        part: "colour" or "shape".
     Returns:
-        one of `COLOURS`, or None where the hole does not reach the object as it was.
+        one of `OPTIONS[part]`, or `NOTHING`; None where the hole does not reach the object as it was.
     """
     hidden, size = np.asarray(hidden), picture.shape[-1]
     if not ((render(scene, size)[1][index] > 0.5) & hidden).any():
         return None
-    apart = (
-        _places(scene, index, size)[..., hidden].astype(np.float32)
-        - np.asarray(picture, np.float32)[:, hidden]
-    )
-    return list(COLOURS)[int((apart**2).sum((2, 3)).min(1).argmin())]
+    gone = replace(scene.objects[index], x=-9.0, y=-9.0)  # far outside, and its shadow with it
+    wanted = np.asarray(picture, np.float32)[:, hidden]
+
+    def apart(drawings):
+        """Squared error of drawings (.., 3, size, size): (..,)."""
+        return ((drawings[..., hidden].astype(np.float32) - wanted) ** 2).sum((-2, -1))
+
+    nearest = apart(_drawings(scene, index, size, part)).min(1)
+    if apart(_drawn(scene, index, gone, size)) < nearest.min():
+        return NOTHING
+    return OPTIONS[part][int(nearest.argmin())]
 
 
 def wholly_hidden(indices, seed, size, hidden):
@@ -68,18 +82,24 @@ def wholly_hidden(indices, seed, size, hidden):
     return found
 
 
-def matches(indices, seed, pictures, hidden):
-    """For filled-in pictures of scenes, whether the main object has the colour that the caption names.
+def answers(indices, seed, pictures, hidden, part="colour"):
+    """For filled-in pictures of scenes, what their main objects have become, and what their captions say.
 
     Args:
         indices, seed: of the scenes; pictures: (N, 3, size, size), levels; hidden: bool (size, size), the
-            hole.
+            hole; part: "colour" or "shape".
     Returns:
-        list of bool, for those pictures whose main object the hole reaches.
+        list of pairs (from `painted`, as the caption has it), for those pictures whose main object the hole
+        reaches.
     """
     found = []
     for index, picture in zip(indices, pictures):
         scene = describe(index, seed)
-        colour = painted_colour(scene, scene.main_object, np.asarray(picture), hidden)
-        found += [] if colour is None else [colour == scene.objects[scene.main_object].colour]
+        seen = painted(scene, scene.main_object, np.asarray(picture), hidden, part)
+        found += [] if seen is None else [(seen, getattr(scene.objects[scene.main_object], part))]
     return found
+
+
+def matches(indices, seed, pictures, hidden):
+    """Whether the main object has the colour that the caption names, list of bool; see `answers`."""
+    return [seen == named for seen, named in answers(indices, seed, pictures, hidden)]

@@ -100,11 +100,16 @@ class Originals:
 
     def colours(self, pictures):
         """Whether the main object has the colour that its caption names, for each picture whose hole reaches
-        it; of pictures that are no scenes, nothing."""
+        it; of pictures that are no scenes, nothing. An object that is not there at all has no colour."""
+        return [seen == named for seen, named in self.painted(pictures)]
+
+    def painted(self, pictures, part="colour"):
+        """For each picture that `colours` speaks of, what its main object has become and what its caption
+        says, from `painted_colours.answers`; `part` is "colour" or "shape"."""
         if not self.indices:
             return []
         hidden = self.hole[0, 0].numpy()
-        return painted_colours.matches(self.indices[: len(pictures)], self.seed, pictures, hidden)
+        return painted_colours.answers(self.indices[: len(pictures)], self.seed, pictures, hidden, part)
 
     def wholly_hidden(self, count):
         """Of the first `count` pictures, for each that `colours` speaks of: whether nothing of the colour of
