@@ -13,6 +13,7 @@ from .. import publications
 from . import parts
 
 SIZE = 32  # side of the pictures that a page fills in time
+_LARGEST = 1_000_000  # numbers of a net, two bytes each
 _OFFERED = 6
 _ROUNDS = 24  # of the still picture
 
@@ -21,27 +22,26 @@ def live_holes(checkpoint, held_out, name="live"):
     """Show the panel of an in-painting net.
 
     Args:
-        checkpoint: path of a trained `Inpainter`. Where its pictures are not of 32 x 32 pixels, a published
-            net takes its place, and scenes that it has not seen that of the pictures.
+        checkpoint: path of a trained `Inpainter`. Where its pictures are not of 32 x 32 pixels, or it has
+            more than a million numbers, a published net and scenes take their places.
         held_out: `sources.CaptionedPictures`, of which the first six are offered.
         name: of the figure.
     Raises:
         FileNotFoundError: nothing is published where it is needed.
     """
     net, vocabulary = job.load(checkpoint, "cpu")
-    whose = "The net is the one of this run."
-    if held_out.images.shape[-1] != SIZE:
+    if held_out.images.shape[-1] != SIZE or sum(p.numel() for p in net.parameters()) > _LARGEST:
         folder, saved = _published()
         checkpoint = folder / saved["checkpoints"]["cross_entropy"]
         net, vocabulary = job.load(checkpoint, "cpu")
         sizes = dict(image_size=SIZE, num_train=1, num_valid=_OFFERED)
         held_out = sources.load("scenes", seed=saved["choices"]["seed"], **sizes).valid
-        whose = f"The net is a published one, for pictures of {SIZE} x {SIZE} pixels."
     offered = held_out[:_OFFERED]
     captions = [list(sentences) for sentences in offered.captions]
+    model = parts.place(checkpoint)
     given = {
         "panel": "pictures",
-        "model": parts.place(checkpoint),
+        "model": model,
         "size": SIZE,
         "pictures": [base64.b64encode(np.asarray(one).tobytes()).decode() for one in offered.images],
         "captions": captions,
@@ -49,8 +49,8 @@ def live_holes(checkpoint, held_out, name="live"):
     parts.show(
         given,
         _still(net, offered.images[:1].long(), vocabulary.encode(captions[:1])),
-        f"Draw a hole, change the words, and watch the net fill it: it runs in this page. {whose} At first: "
-        f"{' '.join(captions[0])}",
+        f"Draw a hole, change the words, and watch it fill. The net, {parts.origin(model)}, runs in this "
+        f"page. At first: {' '.join(captions[0])}",
         name,
     )
 

@@ -21,6 +21,11 @@ def place(checkpoint):
     return Path(*path.parts[path.parts.index("checkpoints") :]).as_posix()
 
 
+def origin(found):
+    """Whose a model is, by its `place`."""
+    return "published before" if found.startswith("docs/") else "of this run"
+
+
 def show(panel, cells, caption, name):
     """Show a panel's still picture.
 

@@ -27,13 +27,11 @@ def live_digits(writer, pixels, filler=None, name="live"):
     Raises:
         FileNotFoundError: nothing is published where it is needed.
     """
-    whose = "The nets are those of this run."
     if pixels.shape[1] != SIZE**2:
         writer = publications.checkpoint("11_pixel_prediction", "GRU 128")
         if filler:
             filler = publications.checkpoint("13_nade_meets_pixel_rnn", "Orderless NADE")
         pixels = _enlarged()
-        whose = f"The nets are published ones, for digits of {SIZE} x {SIZE} pixels."
     offered = pixels[:_OFFERED].cpu()
     given = {
         "panel": "digits",
@@ -46,8 +44,8 @@ def live_digits(writer, pixels, filler=None, name="live"):
         given,
         _still(job.load(writer, "cpu").model, offered[:1]),
         "Rub out pixels of a digit, or draw one: a GRU writes what follows, says what every pixel costs, and "
-        f"weighs all fillings of a few{'; a NADE fills any hole' if filler else ''}. All of it runs in this "
-        f"page. {whose}",
+        f"weighs all fillings of a few{'; a NADE fills any hole' if filler else ''}. It runs in this page. "
+        f"The GRU is one {parts.origin(given['writer'])}.",
         name,
     )
 
