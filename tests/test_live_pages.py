@@ -6,6 +6,7 @@ import json
 import re
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 from in_process import no_kernels
@@ -88,7 +89,7 @@ def pixels(figure):
     with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as board:
         side = board.width // 12
         small = board.convert("RGB").resize((side, side), Image.Resampling.NEAREST)
-    return list(small.getdata())
+    return [tuple(colour) for colour in np.asarray(small).reshape(-1, 3).tolist()]
 
 
 def dab(figure, *keys):
