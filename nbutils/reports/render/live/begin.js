@@ -1,4 +1,4 @@
-// Every panel of the page takes the place of its still picture, which paper keeps. What it needs is in its attribute.
+// Every panel takes the place of its still picture, which paper keeps. What it needs is in its attribute.
 
 const PANELS = {pictures: picturesPanel, digits: digitsPanel, cells: cellsPanel};
 for (const figure of document.querySelectorAll('figure.live')) {

@@ -1,5 +1,5 @@
-// What the panels of a page share. The worker does the arithmetic, so that the page answers while it computes;
-// what is said to it stands in worker.js. Without this script the figure is the still picture that it holds.
+// What the panels of a page share. A worker does the arithmetic, so that the page answers while it computes;
+// what is said to it stands in worker.js. Without scripts a figure is the still picture that it holds.
 
 const make = (tag, properties = {}, ...children) => {
   const made = document.createElement(tag);
@@ -16,12 +16,23 @@ const button = (text, press, properties = {}) => {
   made.addEventListener('click', press);
   return made;
 };
+const row = (label, ...children) =>
+  make('div', {className: 'row', role: 'group', 'aria-label': label}, ...children);
+const press = (buttons, chosen) => buttons.forEach(one => one.setAttribute('aria-pressed', one === chosen));
 const slider = (min, max, step, value, heard = () => {}) => {
-  const control = make('input', {type: 'range', min, max, step, value}), told = make('output', {}, String(value));
-  control.addEventListener('input', () => { told.textContent = control.value; heard(+control.value); });
+  const control = make('input', {type: 'range', min, max, step, value});
+  const told = make('output', {}, String(value));
+  control.addEventListener('input', () => {
+    told.textContent = control.value;
+    heard(+control.value);
+  });
   return {control, told};
 };
+const numeric = most => make('input', {type: 'number', min: 0, max: most, value: 0});
 const options = pairs => pairs.map(([value, text]) => make('option', {value}, text));
+const clamped = (value, most) => Math.min(most, Math.max(0, value));
+const percent = share => `${(100 * share).toFixed(1)} %`;
+const counted = number => number.toLocaleString('en');
 const whole = (control, least, most) => {  // the number in a field, brought to where it makes sense
   const value = Math.round(Math.min(most, Math.max(least, +control.value || 0)));
   control.value = value;
@@ -38,7 +49,10 @@ const begun = () => {
   const made = new Worker(URL.createObjectURL(new Blob([source], {type: 'text/javascript'})));
   const fail = message => { for (const hear of [...jobs.values()]) hear({did: 'error', message}); };
   made.onmessage = ({data}) => jobs.get(data.job)?.(data);
-  made.onerror = event => { event.preventDefault(); fail(event.message || 'the browser runs no worker here'); };
+  made.onerror = event => {
+    event.preventDefault();
+    fail(event.message || 'the browser runs no worker here');
+  };
   return made;
 };
 const ask = (request, hear) => {  // the number of the job
@@ -66,6 +80,14 @@ const loaded = model => loads[model] ??= (() => {
   const description = JSON.parse(held.dataset.description);
   return answer({do: 'load', model, description, weights: held.textContent.trim()});
 })();
+// A model is read when its panel comes near, so that a page opens at once.
+const near = figure => new Promise(resolve => {
+  new IntersectionObserver((seen, watch) => {
+    if (!seen.some(one => one.isIntersecting)) return;
+    watch.disconnect();
+    resolve();
+  }, {rootMargin: '50%'}).observe(figure);
+});
 // Of requests that come faster than they are answered, only the latest is made.
 const latest = (work, fail) => {
   let busy = false, again = false;
@@ -95,7 +117,8 @@ const seldom = (player, look) => {
 
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
 const heat = share => {
-  const place = Math.min(1, Math.max(0, share || 0)) * (VIRIDIS.length - 1), low = Math.min(VIRIDIS.length - 2, Math.floor(place));
+  const last = VIRIDIS.length - 1, place = clamped(share || 0, 1) * last;
+  const low = Math.min(last - 1, Math.floor(place));
   return VIRIDIS[low].map((value, i) => value + (place - low) * (VIRIDIS[low + 1][i] - value));
 };
 const picture = (size, colour) => {  // of size x size, colour(pixel) -> [r, g, b]
@@ -110,6 +133,8 @@ const put = (canvas, drawn) => {  // enlarged, every pixel a square
   brush.drawImage(small, 0, 0, canvas.width, canvas.height);
   return brush;
 };
+const mapCanvas = (size, label) =>
+  make('canvas', {width: size * SCALE / 2, height: size * SCALE / 2, role: 'img', 'aria-label': label});
 const SCALE = 12;  // of a board, whose pixels are then large enough for a line around them
 
 // -- a board that is painted by mouse, finger or keyboard --------------------------------------------------
@@ -120,28 +145,25 @@ class Board {
     Object.assign(this, {size, look, changed, say, spoken, brush: 3, value: 1, square: false, cursor: null});
     this.cells = new Uint8Array(size * size);
     this.x = this.y = size >> 1;
-    this.canvas = make('canvas', {width: size * SCALE, height: size * SCALE, tabIndex: 0, className: 'board', role: 'application', 'aria-label': label});
-    const at = event => {
-      const box = this.canvas.getBoundingClientRect();
-      return [event.clientX - box.left, event.clientY - box.top].map((place, i) =>
-        Math.min(size - 1, Math.max(0, Math.floor(place / (i ? box.height : box.width) * size))));
-    };
+    const side = size * SCALE, drawn = {width: side, height: side, className: 'board'};
+    this.canvas = make('canvas', {...drawn, tabIndex: 0, role: 'application', 'aria-label': label});
     let from = null, before = null;
     this.canvas.addEventListener('pointerdown', event => {
       if (event.button) return;
       this.canvas.setPointerCapture(event.pointerId);
       this.changed(true);
       before = this.cells.slice();
-      from = at(event);
+      from = this.at(event);
       this.move(from, from, before);
     });
     this.canvas.addEventListener('pointermove', event => {
       if (!from) return;
-      const to = at(event);
+      const to = this.at(event);
       this.move(from, to, before);
       if (!this.square) from = to;
     });
-    for (const end of ['pointerup', 'pointercancel']) this.canvas.addEventListener(end, () => { from = null; });
+    const end = () => { from = null; };
+    for (const name of ['pointerup', 'pointercancel']) this.canvas.addEventListener(name, end);
     this.canvas.addEventListener('keydown', event => this.key(event));
     for (const shown of ['focus', 'blur']) this.canvas.addEventListener(shown, () => {
       this.cursor = shown === 'focus' && this.canvas.matches(':focus-visible');
@@ -149,24 +171,34 @@ class Board {
     });
   }
 
+  at(event) {  // the pixel under a pointer
+    const box = this.canvas.getBoundingClientRect();
+    const shares = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    return shares.map(share => clamped(Math.floor(share * this.size), this.size - 1));
+  }
+
+  fill(left, top, right, bottom) {
+    const {size, cells, value} = this, last = size - 1;
+    for (let y = Math.max(0, top); y <= Math.min(last, bottom); y++)
+      for (let x = Math.max(0, left); x <= Math.min(last, right); x++) cells[y * size + x] = value;
+  }
+
   move([x, y], [toX, toY], before) {
     if (this.square) {
       this.cells.set(before);
-      for (let row = Math.min(y, toY); row <= Math.max(y, toY); row++)
-        for (let column = Math.min(x, toX); column <= Math.max(x, toX); column++) this.cells[row * this.size + column] = this.value;
+      this.fill(Math.min(x, toX), Math.min(y, toY), Math.max(x, toX), Math.max(y, toY));
     } else {
       const steps = Math.max(1, Math.abs(toX - x), Math.abs(toY - y));
-      for (let n = 0; n <= steps; n++) this.dab(Math.round(x + (toX - x) * n / steps), Math.round(y + (toY - y) * n / steps));
+      const between = (one, other, n) => Math.round(one + (other - one) * n / steps);
+      for (let n = 0; n <= steps; n++) this.dab(between(x, toX, n), between(y, toY, n));
     }
     [this.x, this.y] = [toX, toY];
     this.changed();
   }
 
   dab(x, y) {
-    const first = -(this.brush - 1 >> 1);
-    for (let row = y + first; row < y + first + this.brush; row++)
-      for (let column = x + first; column < x + first + this.brush; column++)
-        if (row >= 0 && column >= 0 && row < this.size && column < this.size) this.cells[row * this.size + column] = this.value;
+    const left = x - (this.brush - 1 >> 1), top = y - (this.brush - 1 >> 1);
+    this.fill(left, top, left + this.brush - 1, top + this.brush - 1);
   }
 
   key(event) {
@@ -174,7 +206,7 @@ class Board {
     if (!by && event.key !== ' ') return;
     event.preventDefault();
     this.cursor = true;
-    if (by) [this.x, this.y] = [this.x + by[0], this.y + by[1]].map(place => Math.min(this.size - 1, Math.max(0, place)));
+    if (by) [this.x, this.y] = [this.x + by[0], this.y + by[1]].map(place => clamped(place, this.size - 1));
     else {
       this.changed(true);
       this.dab(this.x, this.y);
@@ -189,16 +221,31 @@ class Board {
     if (!this.cursor) return;
     const first = this.brush - 1 >> 1, side = this.brush * SCALE;
     const box = [(this.x - first) * SCALE, (this.y - first) * SCALE, side, side];
-    for (const [width, colour] of [[5, '#000'], [2, '#fff']]) Object.assign(brush, {lineWidth: width, strokeStyle: colour}).strokeRect(...box);
+    for (const [lineWidth, strokeStyle] of [[5, '#000'], [2, '#fff']])
+      Object.assign(brush, {lineWidth, strokeStyle}).strokeRect(...box);
   }
 }
-const tools = (board, choices) => {  // buttons of which one is pressed: [text, {what it sets}]
-  const row = make('div', {className: 'row', role: 'group', 'aria-label': 'What painting does'});
-  const pressed = chosen => [...row.children].forEach(one => one.setAttribute('aria-pressed', one === chosen));
-  for (const [text, sets] of choices) row.append(button(text, event => { Object.assign(board, sets); pressed(event.currentTarget); }));
-  Object.assign(board, choices[0][1]);
-  pressed(row.firstChild);
-  return row;
+const tools = (board, choices) => {  // of which one is chosen: [text, {what it sets}]
+  const buttons = choices.map(([text, sets]) => button(text, event => choose(event.currentTarget, sets)));
+  const choose = (one, sets) => {
+    Object.assign(board, sets);
+    press(buttons, one);
+  };
+  choose(buttons[0], choices[0][1]);
+  return row('What painting does', ...buttons);
+};
+// Small pictures to choose from: [ImageData, label], `choose` gets the number.
+const shelf = (label, pictures, choose) => {
+  const buttons = pictures.map(([drawn, name], number) => {
+    const canvas = make('canvas', {width: drawn.width, height: drawn.height});
+    canvas.getContext('2d').putImageData(drawn, 0, 0);
+    const made = button('', () => choose(number), {'aria-label': name});
+    made.append(canvas);
+    return made;
+  });
+  const made = row(label, ...buttons);
+  made.classList.add('shelf');
+  return {element: made, mark: number => press(buttons, buttons[number])};
 };
 
 // -- a run that comes in, any moment of which can be shown again --------------------------------------------
@@ -241,20 +288,26 @@ class Filling {
 }
 
 class Player {
-  // Buttons, slider and what is said of a run. `begin` gives {request, filling} of a button, or says why not; `show`
-  // draws what the panel shows now; `pixels` gives the picture of a frame.
+  // Buttons, slider and what is said of a run. `starts` are [text, begin], where begin gives {request, filling}
+  // or says why not; `show` draws what the panel shows now; `pixels` gives the picture of a frame.
   constructor(figure, starts, {show, pixels, keep}) {
     Object.assign(this, {show, job: 0, filling: null, frame: 0, follows: true});
     this.figure = figure;
     this.status = make('p', {className: 'status-line'});
     this.aloud = make('p', {className: 'unseen', role: 'status'});  // not every step of a run is read out
-    const frame = this.slider = make('input', {type: 'range', min: 0, max: 0, value: 0, disabled: true, 'aria-label': 'Moment of the filling'});
-    frame.addEventListener('input', () => { this.follows = +frame.value === +frame.max; this.go(+frame.value); });
+    const frame = this.slider = slider(0, 0, 1, 0, value => {
+      this.follows = value === +frame.max;
+      this.go(value);
+    }).control;
+    frame.disabled = true;
+    frame.setAttribute('aria-label', 'Moment of the filling');
     this.starts = starts.map(([text, begin]) => button(text, () => this.start(begin), {className: 'main'}));
     this.pause = button('Pause', () => this.hold(!this.paused), {disabled: true, 'aria-pressed': 'false'});
     this.stop = button('Stop', () => this.end('stopped'), {disabled: true});
-    this.keep = button('Keep', keep, {disabled: true, title: 'What was filled in becomes part of the picture'});
-    this.save = button('Save', () => this.saved(pixels).catch(error => this.say(error.message)), {disabled: true, title: 'The filling as an animated PNG'});
+    const kept = 'What was filled in becomes part of the picture', moving = 'The filling as an animated PNG';
+    const save = () => this.saved(pixels).catch(error => this.say(error.message));
+    this.keep = button('Keep', keep, {disabled: true, title: kept});
+    this.save = button('Save', save, {disabled: true, title: moving});
     this.element = make('div', {className: 'player'},
       make('div', {className: 'row'}, ...this.starts, this.pause, this.stop), frame,
       make('div', {className: 'row'}, this.keep, this.save), this.status, this.aloud);
@@ -268,7 +321,8 @@ class Player {
     if (typeof given === 'string') return this.say(given);
     const {request, filling} = given, pressed = performance.now();
     const wanted = () => this.busy && this.filling === filling;
-    Object.assign(this, {filling, frame: 0, follows: true, total: given.total ?? NaN, waiting: false, finished: ''});
+    Object.assign(this, {filling, frame: 0, follows: true, waiting: false, finished: ''});
+    this.total = given.total ?? NaN;  // of draws
     delete this.figure.dataset.first;
     this.running(true);
     this.say('The model is being read.');
@@ -288,11 +342,15 @@ class Player {
       this.filling.add(heard);
       this.figure.dataset.first ??= Math.round(performance.now() - pressed);
     } else if (heard.did === 'done') {
-      this.finished = `${heard.evaluations.toLocaleString('en')} predictions one after the other, ${heard.seconds.toFixed(1)} s`;
+      const how = `${counted(heard.evaluations)} predictions one after the other`;
+      this.finished = `${how}, ${heard.seconds.toFixed(1)} s`;
       this.job = 0;
       this.running(false);
     } else if (heard.did === 'error') return this.end(`It did not work: ${heard.message}`);
-    if (!this.waiting) requestAnimationFrame(() => { this.waiting = false; if (this.filling) this.arrived(); });
+    if (!this.waiting) requestAnimationFrame(() => {
+      this.waiting = false;
+      if (this.filling) this.arrived();
+    });
     this.waiting = true;
   }
 
@@ -314,9 +372,13 @@ class Player {
 
   tell() {
     const {ends, doubt} = this.filling, last = ends.length, from = this.frame > 1 ? ends[this.frame - 2] : 0;
-    const now = doubt.slice(from, ends[this.frame - 1] ?? 0), mean = now.reduce((sum, bits) => sum + bits, 0) / now.length;
-    const drawn = this.filling.index.length.toLocaleString('en'), moment = `moment ${this.frame.toLocaleString('en')} of ${last.toLocaleString('en')}`;
-    const parts = [this.busy && this.follows ? `${drawn} drawn${this.total ? `, ${Math.round(100 * this.filling.index.length / this.total)} %` : ''}` : moment];
+    const now = doubt.slice(from, ends[this.frame - 1] ?? 0), drawn = doubt.length;
+    const mean = now.reduce((sum, bits) => sum + bits, 0) / now.length;
+    const parts = [`moment ${counted(this.frame)} of ${counted(last)}`];
+    if (this.busy && this.follows) {
+      parts[0] = `${counted(drawn)} drawn`;
+      if (this.total) parts.push(`${Math.round(100 * drawn / this.total)} %`);
+    }
     if (now.length) parts.push(`${mean.toFixed(1)} bits of doubt`);
     if (this.finished) parts.push(this.finished);
     const said = parts.join(', ');
@@ -371,7 +433,7 @@ class Player {
   }
 }
 
-// -- an animated PNG: the browser has the compression, what is left is the order of its parts -----------------
+// -- an animated PNG: the browser has the compression, what is left is the order of its parts ------------
 
 const CRC = Uint32Array.from({length: 256}, (_, n) => {
   for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ n >>> 1 : n >>> 1;
@@ -379,24 +441,33 @@ const CRC = Uint32Array.from({length: 256}, (_, n) => {
 });
 const word = value => [value >>> 24 & 255, value >>> 16 & 255, value >>> 8 & 255, value & 255];
 const chunk = (name, content) => {
-  const bytes = Uint8Array.from([...name].map(letter => letter.charCodeAt())), all = new Uint8Array(4 + content.length);
-  all.set(bytes);
+  const all = new Uint8Array(4 + content.length);
+  all.set([...name].map(letter => letter.charCodeAt()));
   all.set(content, 4);
   const sum = all.reduce((crc, byte) => CRC[(crc ^ byte) & 255] ^ crc >>> 8, -1) ^ -1;
   return [Uint8Array.from(word(content.length)), all, Uint8Array.from(word(sum))];
 };
-const deflated = bytes => new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream('deflate'))).arrayBuffer();
+const deflated = async bytes => {
+  const packed = new Blob([bytes]).stream().pipeThrough(new CompressionStream('deflate'));
+  return new Uint8Array(await new Response(packed).arrayBuffer());
+};
 
 const animated = async (frames, scale) => {  // ImageData of one size -> Blob
-  const side = frames[0].width * scale, parts = [Uint8Array.from([137, 80, 78, 71, 13, 10, 26, 10])];
-  parts.push(...chunk('IHDR', [...word(side), ...word(side), 8, 2, 0, 0, 0]), ...chunk('acTL', [...word(frames.length), ...word(0)]));
+  const side = frames[0].width * scale, line = 1 + 3 * side;  // a row begins with 0: no filter
+  const size = [...word(side), ...word(side)];
+  const parts = [Uint8Array.from([137, 80, 78, 71, 13, 10, 26, 10])];
+  parts.push(...chunk('IHDR', [...size, 8, 2, 0, 0, 0]));
+  parts.push(...chunk('acTL', [...word(frames.length), ...word(0)]));  // 0: again and again
   let number = 0;
   for (const [place, {data, width}] of frames.entries()) {
-    const raw = new Uint8Array(side * (1 + 3 * side));  // every row begins with 0: no filter
-    for (let y = 0; y < side; y++) for (let x = 0; x < side; x++)
-      raw.set(data.subarray(4 * ((y / scale | 0) * width + (x / scale | 0))).subarray(0, 3), y * (1 + 3 * side) + 1 + 3 * x);
-    const packed = new Uint8Array(await deflated(raw)), hundredths = place === frames.length - 1 ? 150 : 8;
-    parts.push(...chunk('fcTL', [...word(number++), ...word(side), ...word(side), ...word(0), ...word(0), 0, hundredths, 0, 100, 0, 0]));
+    const raw = new Uint8Array(side * line);
+    for (let y = 0; y < side; y++) for (let x = 0; x < side; x++) {
+      const pixel = (y / scale | 0) * width + (x / scale | 0);
+      raw.set(data.subarray(4 * pixel, 4 * pixel + 3), y * line + 1 + 3 * x);
+    }
+    const packed = await deflated(raw), hundredths = place === frames.length - 1 ? 150 : 8;
+    const shown = [...size, ...word(0), ...word(0), 0, hundredths, 0, 100, 0, 0];  // where, how long
+    parts.push(...chunk('fcTL', [...word(number++), ...shown]));
     if (!place) parts.push(...chunk('IDAT', packed));
     else {
       const content = new Uint8Array(4 + packed.length);

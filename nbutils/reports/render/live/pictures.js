@@ -1,180 +1,203 @@
-// In-painting: a picture, a hole in it, words; the net fills the hole, and says how unsure it is and what it listens to.
+// In-painting: a picture, a hole in it, words; the net fills the hole, and says how unsure it is and what it
+// listens to.
 
 const ORDERS = [
-  ['orderless', 'in random order'], ['greedy', 'surest first (greedy)'], ['antigreedy', 'most doubtful first (antigreedy)'],
-  ['halton', 'spread out (Halton)'], ['top_probability', 'likeliest level first'], ['margin', 'largest lead first (margin)'],
-  ['maskgit', 'keep the likeliest drawn (MaskGIT)'], ['remdm', 'with second thoughts (ReMDM)'],
-  ['independent_gibbs', 'noise, redrawn (annealed Gibbs)'], ['ancestral_gibbs', 'redrawn one by one (ancestral Gibbs)'],
+  ['orderless', 'in random order'],
+  ['greedy', 'surest first (greedy)'],
+  ['antigreedy', 'most doubtful first (antigreedy)'],
+  ['halton', 'spread out (Halton)'],
+  ['top_probability', 'likeliest level first'],
+  ['margin', 'largest lead first (margin)'],
+  ['maskgit', 'keep the likeliest drawn (MaskGIT)'],
+  ['remdm', 'with second thoughts (ReMDM)'],
+  ['independent_gibbs', 'noise, redrawn (annealed Gibbs)'],
+  ['ancestral_gibbs', 'redrawn one by one (ancestral Gibbs)'],
   ['informed_gibbs', 'redraw the least likely (informed)'],
 ];
-const inSteps = strategy => strategy === 'remdm' || strategy.endsWith('gibbs');
+const COLOURS = [0, 1, 2], HIDDEN_GREY = 128, LARGEST_SEED = 2 ** 31 - 1, MOST_STEPS = 9999;
+const NO_HOLE = 'Nothing is hidden yet: drag over the picture.';
+const isGibbs = strategy => strategy.endsWith('gibbs');
+const inSteps = strategy => strategy === 'remdm' || isGibbs(strategy);
+const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt());
 
 const picturesPanel = (figure, {model, size, pictures, captions}) => {
-  const count = size * size, given = pictures.map(text => Uint8Array.from(atob(text), letter => letter.charCodeAt()));
-  let image = given[0], words = [], listened = null;
+  const count = size * size, given = pictures.map(bytes), close = near(figure);
+  let image = given[0], listened = null;
 
-  // -- what is seen
-  const state = () => player.filling;
-  const colour = filling => pixel => [0, 1, 2].map(channel => {
-    const place = channel * count + pixel;
-    if (filling) return filling.hidden[place] ? 128 : filling.levels[place];
-    return board.cells[pixel] ? 128 : image[place];
-  });
-  const board = new Board(size, `Picture with a hole, ${size} by ${size} pixels. Arrow keys move, the space bar paints.`, {
-    look: () => picture(size, colour(state())),
-    changed: begins => {
-      if (begins) player.forget();
-      else seen();
-    },
+  // -- what is seen: the picture with its hole, or a moment of a filling
+  const rgb = (levels, pixel) => COLOURS.map(channel => levels[channel * count + pixel]);
+  const seen = filling => pixel => {
+    if (!filling) return board.cells[pixel] ? Array(3).fill(HIDDEN_GREY) : rgb(image, pixel);
+    const hidden = rgb(filling.hidden, pixel);
+    return rgb(filling.levels, pixel).map((level, channel) => hidden[channel] ? HIDDEN_GREY : level);
+  };
+  const board = new Board(size, `Picture, ${size} by ${size} pixels. Arrow keys move, the space bar paints.`, {
+    look: () => picture(size, seen(player.filling)),
+    changed: begins => begins ? player.forget() : refresh(),
     say: text => player.say(text),
     spoken: pixel => board.cells[pixel] ? 'hidden' : 'shown',
   });
-  const holeSize = () => board.cells.reduce((sum, cell) => sum + cell, 0);
-  const seen = () => {
-    board.draw();
-    if (!state()) player.say(holeSize() ? `${(3 * holeSize()).toLocaleString('en')} values are hidden.` : 'Nothing is hidden yet: drag over the picture.');
-    map();
-  };
   const player = new Player(figure, [['Fill', () => begin()]], {
-    show: () => { board.draw(); map(); },
-    pixels: filling => picture(size, colour(filling)),
+    show: () => {
+      board.draw();
+      map();
+    },
+    pixels: filling => picture(size, seen(filling)),
     keep: () => {
-      image = state().levels.slice();
-      board.cells.fill(0);
-      player.forget();
-      seen();
+      const {levels, hidden} = player.filling;  // what is not drawn yet stays hidden
+      image = levels.slice();
+      hide((x, y) => rgb(hidden, y * size + x).some(Boolean));
     },
   });
+  const inside = () => 3 * board.cells.reduce((sum, cell) => sum + cell, 0);
+  const refresh = () => {
+    board.draw();
+    if (!player.filling) player.say(inside() ? `${counted(inside())} values are hidden.` : NO_HOLE);
+    map();
+  };
 
   // -- the picture and the hole
-  const shelf = make('div', {className: 'row shelf', role: 'group', 'aria-label': 'Pictures that the net has not seen'});
+  const drawn = given.map((levels, number) => [
+    picture(size, pixel => rgb(levels, pixel)), `Picture ${number + 1}: ${captions[number].join(' ')}`,
+  ]);
   const choose = number => {
     image = given[number];
-    [...shelf.children].forEach((one, place) => one.setAttribute('aria-pressed', place === number));
+    offered.mark(number);
     caption.value = captions[number].join('\n');
     player.forget();
     read();
-    seen();
+    refresh();
   };
-  given.forEach((levels, number) => {
-    const canvas = make('canvas', {width: size, height: size});
-    put(canvas, picture(size, pixel => [0, 1, 2].map(channel => levels[channel * count + pixel])));
-    shelf.append(button('', () => choose(number), {'aria-label': `Picture ${number + 1}: ${captions[number].join(' ')}`}));
-    shelf.lastChild.append(canvas);
-  });
-  const hide = inside => {
-    for (let pixel = 0; pixel < count; pixel++) board.cells[pixel] = inside(pixel % size, pixel / size | 0) ? 1 : 0;
+  const offered = shelf('Pictures that the net has not seen', drawn, choose);
+  const hide = isHidden => {
+    board.cells.set(board.cells.map((_, pixel) => isHidden(pixel % size, pixel / size | 0) ? 1 : 0));
     player.forget();
-    seen();
+    refresh();
   };
-  const middle = place => place >= size / 4 && place < size * 3 / 4;
-  const painting = tools(board, [['Drag a square', {square: true, value: 1}], ['Paint the hole', {square: false, value: 1}], ['Give back', {square: false, value: 0}]]);
-  const wholes = make('div', {className: 'row', role: 'group', 'aria-label': 'Holes at once'},
-    button('Middle', () => hide((x, y) => middle(x) && middle(y))), button('Lower half', () => hide((x, y) => y >= size / 2)),
-    button('Everything', () => hide(() => true)), button('No hole', () => hide(() => false)));
-  const brush = slider(1, 9, 1, board.brush, value => { board.brush = value; board.draw(); });
+  const central = place => place >= size / 4 && place < size * 3 / 4;
+  const middle = (x, y) => central(x) && central(y);
+  const painting = tools(board, [
+    ['Drag a square', {square: true, value: 1}],
+    ['Paint the hole', {square: false, value: 1}],
+    ['Give back', {square: false, value: 0}],
+  ]);
+  const holes = row('Holes at once',
+    button('Middle', () => hide(middle)),
+    button('Lower half', () => hide((x, y) => y >= size / 2)),
+    button('Everything', () => hide(() => true)),
+    button('No hole', () => hide(() => false)));
+  const brush = slider(1, 9, 1, board.brush, value => {
+    board.brush = value;
+    board.draw();
+  });
 
-  // -- the words
-  const caption = make('textarea', {rows: 2, spellcheck: false, 'aria-label': 'Caption, a sentence on each line'});
-  const chips = make('div', {className: 'row chips', role: 'group', 'aria-label': 'The words as the net reads them'});
+  // -- the words, as the net reads them
+  const caption = make('textarea', {rows: 2, spellcheck: false, 'aria-label': 'Caption'});
+  const unknowns = make('p', {className: 'unknowns', role: 'status'});
+  const chips = row('The words as the net reads them');
+  chips.classList.add('chips');
   const sentences = () => caption.value.split('\n').filter(line => line.trim());
+  const chip = (word, isKnown, place) => button(word === '<separator>' ? '|' : word, () => listen(place), {
+    className: isKnown ? 'chip' : 'chip unknown',
+    title: isKnown ? 'Where is it listened to?' : 'Not in the vocabulary: read as the unknown word',
+    'aria-pressed': 'false',
+  });
   const read = latest(async () => {
-    await loaded(model);
-    const heard = await answer({do: 'words', model, caption: sentences()});
-    words = heard.words.map((text, place) => ({text, known: heard.numbers[place] !== 1}));
+    await close.then(() => loaded(model));
+    const {words, numbers} = await answer({do: 'words', model, caption: sentences()});
+    const unknown = [...new Set(words.filter((_, place) => numbers[place] === 1))];
     listened = null;
-    const unknown = [...new Set(words.filter(one => !one.known).map(one => one.text))];
-    chips.replaceChildren(...words.map((one, place) => button(one.text === '<separator>' ? '|' : one.text, () => listen(place), {
-      className: one.known ? 'chip' : 'chip unknown', 'aria-pressed': 'false', title: one.known ? 'Where is it listened to?' : 'Not in the vocabulary: read as the unknown word',
-    })));
+    chips.replaceChildren(...words.map((word, place) => chip(word, numbers[place] !== 1, place)));
     unknowns.textContent = unknown.length ? `Unknown to the net: ${unknown.join(', ')}` : '';
     map();
   }, error => player.say(error.message));
-  const unknowns = make('p', {className: 'unknowns', role: 'status'});
   caption.addEventListener('input', () => read());
 
   // -- maps, on demand
-  const canvas = make('canvas', {width: size * SCALE / 2, height: size * SCALE / 2, role: 'img', 'aria-label': 'Map'}), told = make('p');
+  const canvas = mapCanvas(size, 'Map'), told = make('p');
   const mapped = make('div', {className: 'map', hidden: true}, canvas, told);
+  const isUnsure = () => doubt.getAttribute('aria-pressed') === 'true';
   const doubt = button('How unsure?', () => {
-    doubt.setAttribute('aria-pressed', doubt.getAttribute('aria-pressed') !== 'true');
+    doubt.setAttribute('aria-pressed', !isUnsure());
     listen(null);
   }, {'aria-pressed': 'false'});
   const listen = place => {
     listened = place === listened ? null : place;
-    [...chips.children].forEach((one, number) => one.setAttribute('aria-pressed', number === listened));
+    press([...chips.children], chips.children[listened]);
     if (listened !== null) doubt.setAttribute('aria-pressed', 'false');
-    map();
+    mapping();
   };
-  const asked = () => {  // the net's view of what is shown
-    const now = state(), levels = now ? now.levels.slice() : image.slice(), known = new Uint8Array(3 * count);
-    for (let place = 0; place < known.length; place++) known[place] = now ? 1 - now.hidden[place] : 1 - board.cells[place % count];
+  const asked = () => {  // what the net sees of what is shown
+    const now = player.filling, levels = (now ? now.levels : image).slice();
+    const known = levels.map((_, place) => 1 - (now ? now.hidden[place] : board.cells[place % count]));
     return {model, levels, known, caption: sentences()};
   };
-  const draw = (values, text) => {
-    const most = Math.max(...values);
+  const show = (value, say) => {
+    const values = Float32Array.from({length: count}, (_, pixel) => value(pixel)), most = Math.max(...values);
     put(canvas, picture(size, pixel => heat(values[pixel] / most)));
-    canvas.setAttribute('aria-label', text);
-    told.textContent = text;
+    told.textContent = say(most);
+    canvas.setAttribute('aria-label', told.textContent);
     mapped.hidden = false;
   };
   const mapping = latest(async () => {
-    const unsure = doubt.getAttribute('aria-pressed') === 'true';
-    mapped.hidden = !unsure && listened === null;
+    mapped.hidden = !isUnsure() && listened === null;
     if (mapped.hidden) return;
     await loaded(model);
-    if (unsure) {
-      const given = asked(), {bits} = await answer({do: 'entropies', ...given}), now = state();
-      const values = Float32Array.from({length: count}, (_, pixel) => [0, 1, 2].reduce((sum, channel) => {
-        const place = channel * count + pixel;
-        return sum + (given.known[place] ? now ? now.bits[place] : 0 : bits[place]);
-      }, 0));
-      draw(values, `Bits of doubt a pixel, now where it is hidden, when drawn elsewhere: bright is ${Math.max(...values).toFixed(1)}.`);
+    if (isUnsure()) {
+      const request = asked(), before = player.filling?.bits.slice() ?? new Float32Array(3 * count);
+      const {bits} = await answer({do: 'entropies', ...request});
+      const all = bits.map((now, place) => request.known[place] ? before[place] : now);
+      show(pixel => rgb(all, pixel).reduce((sum, one) => sum + one), most =>
+        `Bits of doubt: now where it is hidden, when drawn elsewhere. Bright: ${most.toFixed(1)} a pixel.`);
     } else {
-      const place = listened, {weights, words: heard} = await answer({do: 'attention', ...asked()});
-      if (place >= heard.length) return;
-      const values = Float32Array.from({length: count}, (_, pixel) => weights.reduce((sum, layer) => sum + layer[pixel * heard.length + place], 0) / weights.length);
-      draw(values, `Where “${heard[place]}” is listened to: bright is ${(100 * Math.max(...values)).toFixed(0)} % of a pixel's attention.`);
+      const place = listened, {weights, words} = await answer({do: 'attention', ...asked()});
+      const share = pixel => weights.reduce((sum, layer) => sum + layer[pixel * words.length + place], 0);
+      if (place < words.length) show(pixel => share(pixel) / weights.length, most =>
+        `Where “${words[place]}” is listened to. Bright: ${percent(most)} of a pixel's attention.`);
     }
   }, error => player.say(error.message));
   const map = seldom(player, mapping);
 
   // -- the way
-  const order = make('select', {}, ...options(ORDERS));
-  const temperature = slider(0, 1.5, 0.05, 1);
-  const rounds = make('input', {type: 'number', min: 0, max: 9999, value: 0}), seed = make('input', {type: 'number', min: 0, max: 2 ** 31 - 1, value: 0});
-  const roundsLabel = labelled('', rounds), alphas = slider(0.01, 0.5, 0.01, 0.02);
-  const last = labelled('last block', alphas.control, alphas.told);
-  const steps = () => {
-    const gibbs = order.value.endsWith('gibbs');
+  const order = make('select', {}, ...options(ORDERS)), temperature = slider(0, 1.5, 0.05, 1);
+  const rounds = numeric(MOST_STEPS), seed = numeric(LARGEST_SEED), alpha = slider(0.01, 0.5, 0.01, 0.02);
+  const roundsLabel = labelled('', rounds), alphaLabel = labelled('last block', alpha.control, alpha.told);
+  const fit = () => {
     roundsLabel.firstChild.textContent = inSteps(order.value) ? 'steps' : 'rounds (0: one by one)';
     rounds.value = inSteps(order.value) ? 100 : order.value === 'maskgit' ? 24 : 0;
-    last.hidden = !gibbs;
+    alphaLabel.hidden = !isGibbs(order.value);
   };
-  order.addEventListener('change', steps);
+  order.addEventListener('change', fit);
   const begin = () => {
-    const known = new Uint8Array(3 * count), strategy = order.value, inside = 3 * holeSize();
-    if (!inside) return 'Nothing is hidden yet: drag over the picture.';
-    for (let place = 0; place < known.length; place++) known[place] = 1 - board.cells[place % count];
-    const hole = known.map(one => 1 - one), asks = whole(rounds, inSteps(strategy) ? 1 : 0, inSteps(strategy) ? 9999 : inside);
+    const strategy = order.value, stepped = inSteps(strategy);
+    if (!inside()) return NO_HOLE;
+    const known = image.map((_, place) => 1 - board.cells[place % count]);
+    const many = whole(rounds, stepped ? 1 : 0, stepped ? MOST_STEPS : inside());
+    const how = {
+      rounds: stepped ? null : many || null,
+      steps: stepped ? many : null,
+      schedule: {alpha_max: 0.9, alpha_min: +alpha.control.value, eta: 0.7},
+      remasking: strategy === 'remdm' ? 0.5 : 0,
+      temperature: +temperature.control.value,
+      seed: whole(seed, 0, LARGEST_SEED),
+    };
     return {
-      filling: new Filling(image, hole, !strategy.endsWith('gibbs')),
-      request: {
-        do: 'fill', model, levels: image.slice(), known, caption: sentences(), strategy, temperature: +temperature.control.value, seed: whole(seed, 0, 2 ** 31 - 1),
-        rounds: inSteps(strategy) ? null : asks || null, steps: inSteps(strategy) ? asks : null,
-        schedule: {alpha_max: 0.9, alpha_min: +alphas.control.value, eta: 0.7}, remasking: strategy === 'remdm' ? 0.5 : 0,
-      },
+      filling: new Filling(image, known.map(one => 1 - one), !isGibbs(strategy)),
+      request: {do: 'fill', model, levels: image.slice(), known, caption: sentences(), strategy, ...how},
     };
   };
 
-  const left = make('div', {}, board.canvas, player.element);
-  const right = make('div', {},
-    shelf, painting, wholes, make('div', {className: 'settings'}, labelled('brush', brush.control, brush.told)),
-    make('label', {className: 'caption'}, make('span', {}, 'caption, a sentence on each line'), caption), chips, unknowns,
-    make('div', {className: 'settings'}, labelled('order', order), labelled('temperature', temperature.control, temperature.told), roundsLabel, last, labelled('seed', seed)),
-    make('div', {className: 'row'}, doubt), mapped);
-  steps();
+  fit();
   choose(0);
-  hide((x, y) => middle(x) && middle(y));
-  return [left, right];
+  hide(middle);
+  const settings = [labelled('order', order), labelled('temperature', temperature.control, temperature.told)];
+  return [
+    make('div', {}, board.canvas, player.element),
+    make('div', {}, offered.element, painting, holes,
+      make('div', {className: 'settings'}, labelled('brush', brush.control, brush.told)),
+      make('label', {className: 'caption'}, make('span', {}, 'caption, a sentence on each line'), caption),
+      chips, unknowns,
+      make('div', {className: 'settings'}, ...settings, roundsLabel, alphaLabel, labelled('seed', seed)),
+      make('div', {className: 'row'}, doubt), mapped),
+  ];
 };
