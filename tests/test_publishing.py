@@ -644,7 +644,7 @@ def test_pages_and_checkpoints_that_are_too_large_are_refused(place, monkeypatch
     assert (publishing.LARGEST, publishing.LARGEST_PAGE, publishing.LARGEST_CHECKPOINTS) == (
         45_000_000,
         12_000_000,
-        15_000_000,
+        20_000_000,
     )
     monkeypatch.setattr(publishing, limit, 1000)
     refused(place, message)
