@@ -215,7 +215,7 @@ def test_unknown_sources_say_what_is_known(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="needs the environment variable NBUTILS_DATA"):
         sources.load("photos", image_size=16, num_train=1, num_valid=1)
     monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
-    with pytest.raises(ValueError, match="holds neither photos64 nor coco"):
+    with pytest.raises(ValueError, match="holds no folder photos64 or coco or photos8k"):
         sources.load("photos", image_size=16, num_train=1, num_valid=1)
 
 
