@@ -219,6 +219,17 @@ def test_unknown_sources_say_what_is_known(tmp_path, monkeypatch):
         sources.load("photos", image_size=16, num_train=1, num_valid=1)
 
 
+def test_photographs_are_named_by_their_folder_in_that_of_the_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
+    for name in ("photos8k", "coco"):
+        (tmp_path / name).mkdir()
+    assert sources.photos_folder("photos8k") == tmp_path / "photos8k"
+    assert sources.photos_folder("photos") == tmp_path / "coco"
+    assert sources.photos_folder(str(tmp_path)) == tmp_path
+    with pytest.raises(ValueError, match="holds no folder photos64$"):
+        sources.photos_folder("photos64")
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize("layout", ["coco", "class project"])
 def test_real_photographs_are_read_in_both_layouts(layout, tmp_path):
