@@ -223,6 +223,22 @@ def train(
 
 
 @app.command()
+def keep(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a finished training, in its folder.")],
+    name: Annotated[str, typer.Option(help="Of the files that are written, such as gru_128.")],
+    commit: Annotated[str, typer.Option(help="The commit whose code trained it.")],
+    processor: Annotated[str, typer.Option(help="What it was trained on, such as 'one core of a Xeon'.")],
+    to: Annotated[Path, typer.Option(help="Folder.")] = Path("docs/trained"),
+    debug: _Debug = False,
+):
+    """Keep a finished training, in half precision, which notebooks then take instead of making it again."""
+    with stopped_in_one_line():
+        from .training import kept
+
+        print(kept.keep(checkpoint, to, name, commit=commit, processor=processor))
+
+
+@app.command()
 def search(
     journal: Annotated[
         Path,

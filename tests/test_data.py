@@ -233,8 +233,19 @@ def test_unknown_sources_say_what_is_known(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="needs the environment variable NBUTILS_DATA"):
         sources.load("photos", image_size=16, num_train=1, num_valid=1)
     monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
-    with pytest.raises(ValueError, match="holds neither photos64 nor coco"):
+    with pytest.raises(ValueError, match="holds no folder photos64 or coco or photos8k"):
         sources.load("photos", image_size=16, num_train=1, num_valid=1)
+
+
+def test_photographs_are_named_by_their_folder_in_that_of_the_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))
+    for name in ("photos8k", "coco"):
+        (tmp_path / name).mkdir()
+    assert sources.photos_folder("photos8k") == tmp_path / "photos8k"
+    assert sources.photos_folder("photos") == tmp_path / "coco"
+    assert sources.photos_folder(str(tmp_path)) == tmp_path
+    with pytest.raises(ValueError, match=r"holds no folder photos64$"):
+        sources.photos_folder("photos64")
 
 
 @pytest.mark.real_data

@@ -11,7 +11,8 @@ from nbutils.reports.render import fonts, index_page, pictures, searching
 
 MOVING = (
     '<img class="moving" src="data:image/gif;base64,AA" alt="A hole being filled; caption: A red box.">'
-    '<div class="strip" data-frames="3"><img src="data:image/png;base64,BB" alt="stopped"></div>'
+    '<div class="strip" data-frames="3"><img src="data:image/png;base64,BB" '
+    'alt="A hole being filled; caption: A red box., stopped"></div>'
 )
 CHART = '<img class="chart" src="data:image/png;base64,CC" alt="">'
 

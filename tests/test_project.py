@@ -89,6 +89,7 @@ def test_notebooks_keep_their_form(path):
 @pytest.mark.parametrize("profile", ["smoke", "quick", "standard", "full"])
 def test_profiles_fit_the_notebooks(profile, monkeypatch, tmp_path):
     (tmp_path / "photos64").mkdir()
+    (tmp_path / "photos8k").mkdir()
     (tmp_path / "mnist").mkdir()
     (tmp_path / "binarized_mnist.npz").touch()
     monkeypatch.setenv("NBUTILS_DATA", str(tmp_path))

@@ -29,8 +29,9 @@ from nbutils.nade.losses import cross_entropy
 from nbutils.pixelrnn.models import pixel_nll
 from nbutils.reports import publications, series
 from nbutils.reports.publish import front_page, leaks, lighter, publishing
+from nbutils.reports.render import pictures
 from nbutils.reports.run import execution, records, runner
-from nbutils.show import figures
+from nbutils.show import animation, figures
 from nbutils.training import checkpoints
 from nbutils.training.job import load
 
@@ -247,6 +248,23 @@ def test_published_notebooks_hold_the_last_frames_of_what_moves(place):
             strips = [strip for size, strip in pixels(moving) if size == (16, 48)]
             assert pixels(still) == [((16, 16), strip[-16 * 16 * 4 :]) for strip in strips]
             assert len(strips) == 2
+
+
+def test_frames_that_stand_alone_move_no_gif_and_are_published_as_the_last_of_them(monkeypatch):
+    shown = []
+    monkeypatch.setattr(animation, "display", lambda html: shown.append(html.data))
+    frames = np.zeros((3, 3, 4, 4), np.uint8) + np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1) * 100
+    animation.animations([animation.cell(frames, None, "", "a hole; caption: Red.", alone=True)], "One.")
+    assert "image/gif" not in shown[0]
+    ((size, _),) = pixels(shown[0])
+    assert size == (4, 12)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell()])
+    book.cells[0].outputs = [nbformat.v4.new_output("display_data", {"text/html": shown[0]})]
+    (found,) = pictures.animations(shown[0])
+    assert (found["frames"], found["caption"]) == (3, "Red.")
+    still = lighter.without_motion(book, "a.html").cells[0].outputs[0].data["text/html"]
+    ((size, content),) = pixels(still)
+    assert (size, set(content[:3])) == ((4, 4), {200})
 
 
 def test_a_chart_weighs_less_and_is_the_same_pixel_for_pixel():
@@ -644,7 +662,7 @@ def test_pages_and_checkpoints_that_are_too_large_are_refused(place, monkeypatch
     assert (publishing.LARGEST, publishing.LARGEST_PAGE, publishing.LARGEST_CHECKPOINTS) == (
         45_000_000,
         12_000_000,
-        15_000_000,
+        20_000_000,
     )
     monkeypatch.setattr(publishing, limit, 1000)
     refused(place, message)

@@ -13,7 +13,8 @@ from .fingerprints import fingerprint
 from .folders.tables import FEW, LEAST_HELD_OUT
 from .preparation import prepared
 
-SOURCES = ("scenes", "photos")
+_FOLDERS = ("photos64", "coco", "photos8k")  # of photographs, in that which NBUTILS_DATA names
+SOURCES = ("scenes", "photos", *_FOLDERS)
 _VALID_FIRST = 10_000_000  # scenes from here on are held out, however many are trained on
 
 
@@ -52,10 +53,10 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
     """Load captioned pictures.
 
     Args:
-        data: "scenes", or "photos" for the folder `photos64` or `coco` in the folder that the environment
-            variable NBUTILS_DATA names, or the path of a folder of photographs (see `photos.read_folder`);
-            any of them may be a prepared folder (see `prepared`), whose pixels stay on disk until they are
-            used.
+        data: "scenes"; or "photos64", "coco" or "photos8k" for the folder of that name in the one that the
+            environment variable NBUTILS_DATA names, "photos" for the first of them that is there; or the path
+            of a folder of photographs (see `photos.read_folder`). Any of these folders may be a prepared one
+            (see `prepared`), whose pixels stay on disk until they are used.
         image_size: side of the square pictures, pixels.
         num_train, num_valid: how many pictures; of photographs at most as many as there are.
         seed: of the scenes; photographs are taken in the order of their names.
@@ -93,7 +94,8 @@ def load(data, *, image_size, num_train, num_valid, seed=0):
 
 def photos_folder(data):
     """The folder of photographs that `data` names; see `load`."""
-    if data != "photos":
+    names = {"photos": _FOLDERS}.get(data, (data,))
+    if not set(names) <= set(_FOLDERS):
         if not Path(data).is_dir():
             raise ValueError(
                 f"data: {data!r}; expected {' or '.join(SOURCES)}, or an existing folder of captioned "
@@ -103,13 +105,13 @@ def photos_folder(data):
     root = os.environ.get("NBUTILS_DATA")
     if not root:
         raise ValueError(
-            "data: 'photos' needs the environment variable NBUTILS_DATA, the folder that holds "
-            "photos64 or coco; or give a folder's path"
+            f"data: {data!r} needs the environment variable NBUTILS_DATA, the folder that holds "
+            f"{' or '.join(names)}; or give a folder's path"
         )
-    for name in ("photos64", "coco"):
+    for name in names:
         if (Path(root) / name).is_dir():
             return Path(root) / name
-    raise ValueError(f"NBUTILS_DATA: {root} holds neither photos64 nor coco")
+    raise ValueError(f"NBUTILS_DATA: {root} holds no folder {' or '.join(names)}")
 
 
 def _draw(indices, seed, size):

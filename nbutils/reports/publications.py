@@ -34,6 +34,12 @@ def folder():
     return repository / "docs"
 
 
+def trainings():
+    """The folder of the trainings that are kept in the clone that this package is used from, for `Job.fit`,
+    which takes those that are the job in hand; None where it is no clone."""
+    return series.NOTEBOOKS.parent / "docs" / "trained" if series.NOTEBOOKS.is_dir() else None
+
+
 def place(reports, checkpoint, *notebooks):
     """The folder that has the results and models of some notebooks.
 

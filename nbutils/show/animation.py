@@ -16,7 +16,7 @@ from .figures import data_uri, hidden, named
 _numbers = itertools.count(1)
 _STYLE = (
     ".animated .strip{display:none;overflow:hidden}"
-    ".animated .moving{display:block}"
+    ".animated .moving,.animated .alone .strip{display:block}"
     ".animated.paused .strip,.animated.driven .strip{display:block}"
     ".animated.paused .moving,.animated.driven .moving{display:none}"
     ".animated .frame-facts{display:none}.animated.paused .frame-facts{display:block}"
@@ -102,7 +102,7 @@ def facts(result, picture, hole, schedule=None):
     return lines
 
 
-def cell(frames, known_frames, label, alt, width=128, frame_facts=None, milliseconds=120):
+def cell(frames, known_frames, label, alt, width=128, frame_facts=None, milliseconds=120, alone=False):
     """One animation of an `animations` figure.
 
     Args:
@@ -115,6 +115,8 @@ def cell(frames, known_frames, label, alt, width=128, frame_facts=None, millisec
         frame_facts: a text for each frame, parts with commas between, shown when the reader stops at it; from
             `facts`, say.
         milliseconds: how long a frame lasts.
+        alone: only as frames that a page's script moves, which takes half the room; where no script runs it
+            stands still.
     """
     pictures = [np.asarray(frame, np.uint8) for frame in frames]
     if known_frames is not None:
@@ -123,8 +125,10 @@ def cell(frames, known_frames, label, alt, width=128, frame_facts=None, millisec
     frame_facts = frame_facts or [""] * count
     height = round(width * pictures[0].shape[1] / pictures[0].shape[2])
     sizes = f'alt="{escape(alt)}" width="{width}" height="{height}" style="image-rendering:pixelated"'
-    source = data_uri(gif(pictures, milliseconds), "image/gif")
-    moving = f'<img class="moving" loading="lazy" src="{source}" {sizes}>'
+    moving = ""
+    if not alone:
+        source = data_uri(gif(pictures, milliseconds), "image/gif")
+        moving = f'<img class="moving" loading="lazy" src="{source}" {sizes}>'
     to_last = f"--last:translateY({-100 * (count - 1) / count}%);transform:var(--last)"
     style = f"width:{width}px;image-rendering:pixelated;display:block;{to_last}"
     source = data_uri(strip(pictures), "image/png")
@@ -137,7 +141,8 @@ def cell(frames, known_frames, label, alt, width=128, frame_facts=None, millisec
         link = f'<a href="#parameters" title="The parameters of this run">{escape(label)}</a>'
         text = f'<span style="display:block;font-size:.8em;overflow-wrap:break-word">{link}</span>'
     told = '<span class="frame-facts" style="font-size:.7em"></span>'
-    return f'<div style="width:{width}px">{moving}{still}{text}{told}</div>'
+    marked = ' class="alone"' * alone
+    return f'<div{marked} style="width:{width}px">{moving}{still}{text}{told}</div>'
 
 
 def animations(cells, caption, name=None):

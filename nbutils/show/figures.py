@@ -280,12 +280,14 @@ def plain(text):
 
 
 def say(text, fold=None, claim=None):
-    """Show Markdown that was put together from numbers.
+    """Show Markdown that was put together from numbers; nothing where the text is empty.
 
     Args:
         fold: a few words under which the text stands folded, for those who ask: "How this is decided".
         claim: id of the claim that the text states; [claim](#claim-`id`) leads to it.
     """
+    if not text:
+        return
     if fold:  # Markdown in HTML: JupyterLab folds it, and a page does by the mark
         text = f"<details><summary>{escape(fold)}</summary>\n\n{text}{FOLD_END}"
     marks = {name: mark for name, mark in (("fold", fold), ("claim", claim)) if mark}

@@ -11,7 +11,7 @@ _WORDS = 'style="font-size:.8em;text-align:left;padding:0 2px 10px"'
 _AS_WIDE = 'style="width:0;min-width:100%"'  # as the pictures, however long the words are
 
 
-def filling(result, picture, hole, alt, width=104, schedule=None):
+def filling(result, picture, hole, alt, width=104, schedule=None, **how):
     """One picture being filled in, a cell.
 
     Args:
@@ -21,9 +21,11 @@ def filling(result, picture, hole, alt, width=104, schedule=None):
         width: on the page, pixels.
         schedule: the callable that gave alpha, of a Gibbs strategy; None of an ancestral one, and then what
             is yet to be drawn is grey.
+        how: others of `animation.cell`.
     """
     known = None if schedule else result.known_frames[:, picture]
-    return cell(result.frames[:, picture], known, "", alt, width, facts(result, picture, hole, schedule))
+    told = facts(result, picture, hole, schedule)
+    return cell(result.frames[:, picture], known, "", alt, width, told, **how)
 
 
 def beside(image, known, cells, width=104):

@@ -26,7 +26,7 @@ from .. import devices, identity
 from ..data.captions import Vocabulary
 from ..files import write_text
 from ..processes import side_by_side
-from . import checkpoints
+from . import checkpoints, kept
 from .loop import TrainingRun, TrainingSettings, train
 
 SECTIONS = ("data", "model", "task", "settings")
@@ -134,25 +134,22 @@ class Job:
         values = {f"{part}.{name}": value for part in SECTIONS for name, value in parts[part].items()}
         return {"name": self.name, "begin_with": self.begin_with} | values
 
-    def fit(self, folder, splits=None):
+    def fit(self, folder, splits=None, beforehand=None):
         """Train, take up the training where it stopped, or take what the same training left before.
 
         Args:
             folder: trainings live in sub-folders of it, see `loop.train`.
             splits: what `data.load()` gives, for a caller that has it.
+            beforehand: a folder of kept trainings, see `kept`; one that is this job is taken as it is.
         Returns:
             Trained.
         Raises:
             ValueError: an impossible value, named; and as `loop.train`.
+            CheckpointError: a kept training cannot be read.
         """
         of_kind = self._of_kind
         config, task, facts = of_kind.prepare(self, splits or self.data.load())
         kind = of_kind.model_of(config)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.settings.seed)
-            model = of_kind.MODELS[kind][1](config)
-        if self.begin_with:
-            model.load_state_dict(load(self.begin_with, "cpu").model.state_dict())
         description = facts | {
             "name": self.name,
             "model": kind,
@@ -161,6 +158,14 @@ class Job:
             "begin_with": Path(self.begin_with).parent.name if self.begin_with else None,
             "code": identity.of_modules(of_kind.__name__),
         }
+        parts = {"config": config, "task": self.task, "settings": self.settings}
+        if beforehand and (found := kept.find(beforehand, description, **parts)):
+            return Trained(**kept.take(found, folder))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            model = of_kind.MODELS[kind][1](config)
+        if self.begin_with:
+            model.load_state_dict(load(self.begin_with, "cpu").model.state_dict())
         return Trained(**vars(train(model, task, self.settings, folder, description)))
 
 
@@ -224,18 +229,18 @@ def load(path, device=None):
     return Loaded(model.to(device or devices.default()).eval(), Vocabulary(tuple(words)) if words else None)
 
 
-def fit_all(jobs, folder):
+def fit_all(jobs, folder, beforehand=None):
     """`Job.fit` several: on a CPU as many at a time as there are cores, one thread each, which beats one job
     on all cores.
 
     Args:
         jobs: list of Job; what they are trained on is read or drawn once.
-        folder: as in `Job.fit`.
+        folder, beforehand: as in `Job.fit`.
     Returns:
         list of Trained, in the order of the jobs.
     """
     splits = {data: data.load() for data in {job.data: None for job in jobs}}
-    calls = [(number, job, folder, splits[job.data]) for number, job in enumerate(jobs)]
+    calls = [(number, job, folder, splits[job.data], beforehand) for number, job in enumerate(jobs)]
     if devices.default().type == "cpu":
         finished = side_by_side(_numbered, calls, min(len(calls), joblib.cpu_count()))
     else:
@@ -244,8 +249,8 @@ def fit_all(jobs, folder):
     return [found[number] for number in range(len(calls))]
 
 
-def _numbered(number, job, folder, splits):
-    return number, job.fit(folder, splits)
+def _numbered(number, job, *given):
+    return number, job.fit(*given)
 
 
 def watch(job, folder, processes=1):

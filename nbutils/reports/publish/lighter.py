@@ -46,7 +46,7 @@ def without_motion(notebook, page):
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             shown = output.get("data", {}).get("text/html", "")
-            if _MOVING.search(shown):
+            if _STRIP.search(shown):
                 still = _STRIP.sub(_last_frame, _MOVING.sub("", shown))
                 output["data"]["text/html"] = _CONTROLS.sub(
                     rf'\1\2\3 <a href="{page}">In motion on the page.</a></figcaption>', still

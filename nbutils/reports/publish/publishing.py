@@ -6,14 +6,12 @@ found before anything is written.
 """
 
 import json
-import tempfile
 from pathlib import Path
 
 import nbformat
-import torch
 
 from ...files import write_text
-from ...training import checkpoints
+from ...training import checkpoints, kept
 from .. import parameters, series
 from ..render import rendering
 from ..run import records, workers
@@ -22,7 +20,7 @@ from . import front_page, leaks, lighter, placing, then_and_now
 
 LARGEST = 45_000_000  # bytes of the folder
 LARGEST_PAGE = 12_000_000
-LARGEST_CHECKPOINTS = 15_000_000  # together
+LARGEST_CHECKPOINTS = 20_000_000  # together
 _CLAIMS = "claims.json"
 
 
@@ -141,7 +139,7 @@ def publish_models(reports, notebook, to, report=print):
                 "can use"
             )
         named = workers.named_checkpoints(reports, sidecar)
-        files = {place: _inference_weights(path) for place, path in sorted(named.items())} | {
+        files = {place: kept.halved(*checkpoints.load(path)) for place, path in sorted(named.items())} | {
             f"{notebook}.json": sidecar
         }
     changed = placing.place(to, files, manifest)
@@ -254,7 +252,7 @@ def _files(reports, notebooks, outcomes):
             f"{reports}: results name the checkpoint {odd[0]!r}; expected a path from that folder, as "
             "os.path.relpath gives"
         )
-    files = {place: _inference_weights(path) for place, path in sorted(named.items())}
+    files = {place: kept.halved(*checkpoints.load(path)) for place, path in sorted(named.items())}
     for path in sorted(reports.glob("*.npy")):
         if any(path.name in page for page in pages.values()):
             files[path.name] = path.read_bytes()
@@ -299,34 +297,6 @@ def _pages(reports, outcomes):
                 "`nbutils run` with the same arguments makes pages again"
             )
     return pages
-
-
-def _inference_weights(path):
-    """A checkpoint with what it takes to use the model and to know how it was trained: bytes. The weights are
-    the best, where they were kept, in half precision."""
-    tensors, description = checkpoints.load(path)
-    weights = checkpoints.weights(tensors)
-    progress = description["progress"]
-    kept = {key: value for key, value in description.items() if key not in ("format", "digest")}
-    kept |= {
-        "progress": {
-            "step": progress["step"],
-            "seconds": progress["seconds"],
-            "metrics": progress["metrics"][-1:],
-        },
-        "weights": "float16",
-        "made_from": description["digest"],
-    }
-    with tempfile.TemporaryDirectory(prefix="nbutils-") as folder:
-        small = Path(folder) / path.name
-        checkpoints.save(small, {f"model.{name}": _halved(tensor) for name, tensor in weights.items()}, kept)
-        return small.read_bytes()
-
-
-def _halved(tensor):
-    """A tensor in half precision; whole numbers, and numbers too large for it, as they are."""
-    half = tensor.half() if tensor.is_floating_point() else tensor
-    return half if torch.isfinite(half).all() else tensor
 
 
 def _size(files, suffix):

@@ -62,19 +62,18 @@ class _Pictures(HTMLParser):
     def __init__(self):
         super().__init__()
         self.pictures, self.animations = [], []
-        self.frames, self.alt = None, ""
+        self.frames = None
 
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
         kind = given.get("class", "")
         if tag == "div" and kind == "strip":
             self.frames = int(given["data-frames"])
-        elif tag == "img" and kind == "moving":
-            self.alt = given["alt"]
         elif tag == "img" and self.frames:
-            said = {"alt": self.alt, "caption": self.alt.partition("caption: ")[2]}
+            alt = given["alt"].removesuffix(", stopped")
+            said = {"alt": alt, "caption": alt.partition("caption: ")[2]}
             self.animations.append({"address": given["src"], "frames": self.frames} | said)
             self.frames = None
-        elif tag == "img":
+        elif tag == "img" and kind != "moving":
             of_kind = "chart" if kind == "chart" else "picture"
             self.pictures.append({"address": given.get("src", ""), "kind": of_kind})
