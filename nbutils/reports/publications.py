@@ -83,11 +83,9 @@ def fitting(notebook, **choices):
 def of_photographs():
     """The folder and the results of a published report 05 whose models were trained on photographs; None
     where there is none."""
-    docs = series.NOTEBOOKS.parent / "docs"
-    for path in sorted(docs.glob("**/05_sampling_orderings.json")):
-        saved = results.load(path.parent, path.stem)
+    for place, saved in _of("05_sampling_orderings"):
         if saved["choices"]["data"] != "scenes":
-            return path.parent, saved
+            return place, saved
     return None
 
 
@@ -182,7 +180,7 @@ def digests():
 
 def _folders():
     docs = series.NOTEBOOKS.parent / "docs"
-    return [docs, docs / SMALL]
+    return [docs, *sorted(path.parent for path in docs.glob(f"*/{MANIFEST}"))]
 
 
 def _of(notebook):
