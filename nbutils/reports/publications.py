@@ -10,7 +10,6 @@ from ..files import written_whole
 from ..show import figures
 from . import series
 
-SMALL = "quick"  # folder of the small models, in that of the published run
 MANIFEST = "published.json"
 
 
