@@ -10,7 +10,6 @@ from ..files import written_whole
 from ..show import figures
 from . import series
 
-SMALL = "quick"  # folder of the small models, in that of the published run
 MANIFEST = "published.json"
 
 
@@ -89,11 +88,9 @@ def fitting(notebook, **choices):
 def of_photographs():
     """The folder and the results of a published report 05 whose models were trained on photographs; None
     where there is none."""
-    docs = series.NOTEBOOKS.parent / "docs"
-    for path in sorted(docs.glob("**/05_sampling_orderings.json")):
-        saved = results.load(path.parent, path.stem)
+    for place, saved in _of("05_sampling_orderings"):
         if saved["choices"]["data"] != "scenes":
-            return path.parent, saved
+            return place, saved
     return None
 
 
@@ -188,7 +185,7 @@ def digests():
 
 def _folders():
     docs = series.NOTEBOOKS.parent / "docs"
-    return [docs, docs / SMALL]
+    return [docs, *sorted(path.parent for path in docs.glob(f"*/{MANIFEST}"))]
 
 
 def _of(notebook):
