@@ -53,7 +53,9 @@ def test_of_an_older_ledger_the_page_gives_its_own_words_and_says_so(entries):
     old = [{name: value for name, value in entry.items() if name not in new} for entry in entries]
     page = then_and_now.page({"claims.json": json.dumps(old).encode()}, MANIFEST)
     assert then_and_now._OLD in page
-    row = r"| The distance \| from it: 2 levels. [Report 05](05_a.html#table-contest) | **supported**, by a rule"
+    row = (
+        r"The distance \| from it: 2 levels. [Report 05](05_a.html#table-contest) | **supported**, by a rule"
+    )
     assert row in page
 
 
