@@ -5,7 +5,7 @@
 // picture are flat, (C, H, W) as torch has them; a caption is an array of sentences.
 //
 // do          with                                               did
-// load        model, description, weights (base64 text)          loaded {model, parameters}
+// load        model, description, weights (its element's text)    loaded {model, parameters}
 // words       model, caption                                     words {words, numbers}; number 1 is an unknown word
 // fill        model, levels, known, caption, and below           started {levels, total}, drew ..., done
 // predict     model, levels, known, caption, index               predict {logits (n, levels)}
@@ -35,11 +35,6 @@ let rung = false;
 
 /** A generator for every request; what it returns is the answer. */
 const DOES = {
-  * load({ model, description: { config, words, tensors: described }, weights }) {
-    const tensors = unpack(described, weights);
-    models.set(model, config.image_size ? new Inpainter(config, words, tensors) : new Predictor(config, tensors));
-    return { did: 'loaded', model, parameters: Object.values(tensors).reduce((sum, tensor) => sum + tensor.length, 0) };
-  },
   * words({ model, caption }) {
     return { did: 'words', words: splitWords(caption), numbers: loaded(model, Inpainter).encode(caption) };
   },
@@ -90,6 +85,25 @@ function* predicted({ model, levels, known, caption }, index, visit, attention) 
   const net = models.get(model), picture = new Picture(net, net.read(caption || []), attention);
   yield* picture.refresh(levels, known.map(known => !known), index);
   yield* picture.predict(index, visit);
+}
+
+async function load({ job, model, description: { config, words, tensors: described }, weights }) {
+  try {
+    const tensors = unpack(described, await inflated(weights));
+    models.set(model, config.image_size ? new Inpainter(config, words, tensors) : new Predictor(config, tensors));
+    const parameters = Object.values(tensors).reduce((sum, tensor) => sum + tensor.length, 0);
+    answer({ did: 'loaded', job, model, parameters });
+  } catch (error) {
+    answer({ did: 'error', job, message: error.message, stack: error.stack });
+  }
+}
+
+/** The bytes of a model's element: deflated, the low bytes of all half numbers before the high ones. */
+async function inflated(text) {
+  const packed = Uint8Array.from(atob(text.trim()), letter => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer()), half = planes.length / 2;
+  return Uint8Array.from(planes, (_, place) => planes[place % 2 * half + (place >> 1)]);
 }
 
 function loaded(name, kind) {
@@ -168,10 +182,12 @@ self.onmessage = ({ data: request }) => {
   const { do: what, job: number, target } = request;
   if (what in CONTROLS) {
     answer({ did: jobs.has(target) ? CONTROLS[what](jobs.get(target)) : 'ended', job: target });
+  } else if (what === 'load') {
+    load(request);
   } else if (what in DOES) {
     const job = { number, news: new News(), told: performance.now(), seconds: 0, paused: false };
     job.steps = DOES[what](request, job);
     jobs.set(number, job);
-  } else answer({ did: 'error', job: number, message: `do: ${what}; expected one of ${Object.keys(DOES).join(', ')}`, stack: '' });
+  } else answer({ did: 'error', job: number, message: `do: ${what}; expected one of ${['load', ...Object.keys(DOES)].join(', ')}`, stack: '' });
   ring();
 };
