@@ -1,7 +1,7 @@
 'use strict';
-// The arithmetic of the models, as `nbutils.nade` and `nbutils.pixelrnn` have it: numbers with an address, the
-// in-painting net with its caption reader, and the GRU over pixels. What takes long is a generator that yields
-// often, so that whoever runs it can look at other things in between.
+// The arithmetic of the models, as `nbutils.nade` and `nbutils.pixelrnn` have it: numbers with an address,
+// the in-painting net with its caption reader, and the GRU over pixels. What takes long is a generator that
+// yields often, so that whoever runs it can look at other things in between.
 
 // ---- Random numbers with an address, bit for bit those of nbutils/nade/uniforms.py
 
@@ -9,7 +9,8 @@ const LEVEL = 0, BLOCK = 1, START = 2, ORDER = 3, CHOICE = 4;  // purposes
 
 let upper = 0;  // the upper half of the last product
 
-/** The lower half of a product of 64-bit numbers, each given by two halves of 32 bits; the upper goes to `upper`. */
+/** The lower half of a product of 64-bit numbers, each given by two halves of 32 bits; the upper goes to
+ * `upper`. */
 function times(aHigh, aLow, bHigh, bLow) {
   const a0 = aLow & 0xffff, a1 = aLow >>> 16, b0 = bLow & 0xffff, b1 = bLow >>> 16;
   const middle = a1 * b0 + a0 * b1 + Math.floor(a0 * b0 / 65536);
@@ -17,7 +18,8 @@ function times(aHigh, aLow, bHigh, bLow) {
   return Math.imul(aLow, bLow);
 }
 
-/** A hash of (seed, purpose, example, step, variable), made part by part; `uniform` is its number in [0, 1). */
+/** A hash of (seed, purpose, example, step, variable), made part by part; `uniform` is its number in [0,
+ * 1). */
 class Address {
   constructor(high, low) { this.high = high; this.low = low; }
 
@@ -101,8 +103,10 @@ function drawLevel(logits, at, levels, temperature, uniform) {
     total += temperature === 0 ? +(logit === highest) : Math.exp((logit - highest) / temperature);
     cumulated[level] = total;
   }
-  if (!Number.isFinite(total + highest)) throw new Error('logits: no distribution; the weights are not finite');
-  const threshold = Math.min(uniform * total, total * (1 - 2 ** -53));  // u = 1 - 2^-53 can round up to the total
+  if (!Number.isFinite(total + highest))
+    throw new Error('logits: no distribution; the weights are not finite');
+  // u = 1 - 2^-53 can round up to the total
+  const threshold = Math.min(uniform * total, total * (1 - 2 ** -53));
   return cumulated.findIndex(sum => sum > threshold);
 }
 
@@ -110,10 +114,11 @@ function drawLevel(logits, at, levels, temperature, uniform) {
 
 /** Weights of `outputs` sums over `inputs`, laid out as `multiply` reads them: four outputs side by side. */
 class Matrix {
-  /** entry: a function from (output, input) to a number; shift: from an output to what its sum begins with. */
+  /** entry: a function from (output, input) to a number; shift: from an output to what its sum begins
+   * with. */
   constructor(outputs, inputs, entry, shift) {
-    this.inputs = inputs;
-    this.stride = 4 * Math.ceil(outputs / 4);
+    this.inputs = inputs | 0;  // an integer also for the compiler, or every index would be counted in doubles
+    this.stride = 4 * Math.ceil(outputs / 4) | 0;
     this.weights = new Float32Array(this.stride * inputs);
     this.shift = new Float32Array(this.stride);
     for (let output = 0; output < outputs; output++) {
@@ -124,8 +129,8 @@ class Matrix {
   }
 }
 
-/** Sums for pairs of rows: x (pairs, inputs, 2) -> out (2 pairs, stride). Two rows and four outputs at a time are
- * eight sums for six numbers read, which is what makes it fast. */
+/** Sums for pairs of rows: x (pairs, inputs, 2) -> out (2 pairs, stride). Two rows and four outputs at a
+ * time are eight sums for six numbers read, which is what makes it fast. */
 function multiply(matrix, x, pairs, out) {
   const { inputs, stride, weights, shift } = matrix;
   for (let pair = 0; pair < pairs; pair++) {
@@ -135,7 +140,8 @@ function multiply(matrix, x, pairs, out) {
       let place = 2 * pair * inputs, weight = output * inputs;
       for (let input = 0; input < inputs; input++) {
         const a = x[place], b = x[place + 1];
-        const w0 = weights[weight], w1 = weights[weight + 1], w2 = weights[weight + 2], w3 = weights[weight + 3];
+        const w0 = weights[weight], w1 = weights[weight + 1];
+        const w2 = weights[weight + 2], w3 = weights[weight + 3];
         a0 += a * w0; a1 += a * w1; a2 += a * w2; a3 += a * w3;
         b0 += b * w0; b1 += b * w1; b2 += b * w2; b3 += b * w3;
         place += 2;
@@ -162,13 +168,18 @@ const HALVES = (() => {
   return meaning;
 })();
 
-/** The tensors of a model, a dict from name to Float32Array; described by {name: [shape, precision, first byte]}. */
-function unpack(described, bytes) {
+/** The tensors of a model, a dict from name to Float32Array; described by {name: [shape, precision, first
+ * byte]}. */
+function* unpack(described, bytes) {
   const found = {};
   for (const [name, [shape, precision, first]] of Object.entries(described)) {
     const count = shape.reduce((product, side) => product * side, 1);
-    if (precision === 'single') found[name] = new Float32Array(bytes.buffer.slice(first, first + 4 * count));
-    else found[name] = Float32Array.from(new Uint16Array(bytes.buffer.slice(first, first + 2 * count)), bits => HALVES[bits]);
+    const values = new Float32Array(count), read = new DataView(bytes.buffer, first);
+    const single = precision === 'single';
+    for (let place = 0; place < count; place++)
+      values[place] = single ? read.getFloat32(4 * place, true) : HALVES[read.getUint16(2 * place, true)];
+    found[name] = values;
+    yield;
   }
   return found;
 }
@@ -192,37 +203,54 @@ class Inpainter {
     this.words = words;
     this.tensors = tensors;
     this.size = config.image_size;
-    this.area = this.size ** 2;
+    this.area = this.size * this.size;
     this.variables = config.channels * this.area;
     this.merges = new Set(config.vocabulary_size ? config.merge_layers : []);
     this.planes = config.merger === 'concat' ? config.merger_planes : 0;
     this.number = new Map(words.map((word, number) => [word, number]));
+    this.layers = [];
+    this.heads = [];
+  }
+
+  /** Fold and lay out the weights, without which nothing else works. */
+  * build() {
+    const { config } = this;
     this.lookUp();
-    this.layers = [this.layer(1, config.width, config.kernel_size, null)];
-    for (let layer = 2; layer <= config.layers; layer++) this.layers.push(this.convolution(layer));
+    this.layers.push(this.layer(1, config.width, config.kernel_size, null));
+    for (let layer = 2; layer <= config.layers; layer++) {
+      yield;
+      this.layers.push(this.convolution(layer));
+    }
     if (config.readout) this.layers.push(this.readout());
-    this.heads = Array.from({ length: config.channels }, (_, channel) => this.head(channel));
+    for (let channel = 0; channel < config.channels; channel++) {
+      yield;
+      this.heads.push(this.head(channel));
+    }
+    return this;
   }
 
   /** What a layer hands on, what it reads of the one before, and how far it sees. */
   layer(number, width, kernel, matrix) {
     const dilation = number > this.config.layers ? 1 : this.config.dilations[number - 1];
     const before = dilation * Math.floor((kernel - 1) / 2), after = dilation * (kernel - 1) - before;
-    const reach = this.layers ? this.layers[this.layers.length - 1].reach : [0, 0];
+    const reach = this.layers.length ? this.layers[this.layers.length - 1].reach : [0, 0];
+    const isResidual = this.config.kind.endsWith('residual');
+    const inBody = number > 1 && number <= this.config.layers;
     return {
       number, matrix, width, merges: this.merges.has(number),
       handsOn: width + (this.merges.has(number) ? this.planes : 0),
-      addsSkip: this.config.kind.endsWith('residual') && number % 2 === 1 && number > 1 && number <= this.config.layers,
-      taps: kernel ** 2, neighbours: this.neighbours(kernel, dilation, before),
+      addsSkip: isResidual && inBody && number % 2 === 1,
+      taps: kernel * kernel, neighbours: this.neighbours(kernel, dilation, before),
       reach: [reach[0] + before, reach[1] + after],
     };
   }
 
-  /** The sites that a convolution reads for every site, (area, taps); site `area` is all that lies outside. */
+  /** The sites that a convolution reads for every site, (area, taps); site `area` is all that lies
+   * outside. */
   neighbours(kernel, dilation, before) {
-    const found = new Int32Array(this.area * kernel ** 2), { size } = this;
+    const found = new Int32Array(this.area * kernel * kernel), { size } = this;
     for (let site = 0, place = 0; site < this.area; site++) {
-      for (let tap = 0; tap < kernel ** 2; tap++) {
+      for (let tap = 0; tap < kernel * kernel; tap++) {
         const y = Math.floor(site / size) + dilation * Math.floor(tap / kernel) - before;
         const x = site % size + dilation * (tap % kernel) - before;
         found[place++] = y >= 0 && y < size && x >= 0 && x < size ? y * size + x : this.area;
@@ -239,9 +267,10 @@ class Inpainter {
     return [scale, bias.map((term, unit) => term - mean[unit] * scale[unit])];
   }
 
-  /** The table of the first layer, (taps, channels * levels + 1, width), the last row of a tap for the unknown. */
+  /** The table of the first layer, (taps, channels * levels + 1, width), the last row of a tap for the
+   * unknown. */
   lookUp() {
-    const { channels, levels, width, kernel_size: kernel } = this.config, taps = kernel ** 2;
+    const { channels, levels, width, kernel_size: kernel } = this.config, taps = kernel * kernel;
     const [scale, shift] = this.normalisation('first_norm'), rows = this.tensors['first.table'];
     const known = this.tensors['first.mask_weight'];
     this.blank = channels * levels;
@@ -249,13 +278,14 @@ class Inpainter {
     for (let tap = 0; tap < taps; tap++) for (let row = 0; row < this.blank; row++) {
       const to = (tap * (this.blank + 1) + row) * width, from = (tap * this.blank + row) * width;
       const mask = (tap * channels + Math.floor(row / levels)) * width;
-      for (let unit = 0; unit < width; unit++) this.table[to + unit] = (rows[from + unit] + known[mask + unit]) * scale[unit];
+      for (let unit = 0; unit < width; unit++)
+        this.table[to + unit] = (rows[from + unit] + known[mask + unit]) * scale[unit];
     }
     this.tableShift = this.tensors['first.bias'].map((term, unit) => term * scale[unit] + shift[unit]);
   }
 
   convolution(number) {
-    const { width, kernel_size: kernel } = this.config, name = `body.${number - 2}`, taps = kernel ** 2;
+    const { width, kernel_size: kernel } = this.config, name = `body.${number - 2}`, taps = kernel * kernel;
     const [scale, shift] = this.normalisation(`${name}.norm`), weight = this.tensors[`${name}.conv.weight`];
     const reads = this.layers[this.layers.length - 1].handsOn;
     const entry = (output, input) =>
@@ -265,7 +295,8 @@ class Inpainter {
 
   linear(name, outputs, inputs, first = 0) {
     const weight = this.tensors[`${name}.weight`], bias = this.tensors[`${name}.bias`];
-    return new Matrix(outputs, inputs, (output, input) => weight[(first + output) * inputs + input], output => bias[first + output]);
+    const entry = (output, input) => weight[(first + output) * inputs + input];
+    return new Matrix(outputs, inputs, entry, output => bias[first + output]);
   }
 
   /** The 1 x 1 layer before the output, as one more layer. */
@@ -283,20 +314,26 @@ class Inpainter {
   encode(caption) { return splitWords(caption).map(word => this.number.get(word) ?? 1); }
 
   /** What the mergers need of a caption: by layer what is added or stacked on at every pixel. */
-  read(caption) {
+  * read(caption) {
     const { reader_size: size, width, merger, bidirectional } = this.config, found = new Map();
     if (!this.merges.size) return found;
     const numbers = this.encode(caption), count = numbers.length, half = bidirectional ? size / 2 : size;
-    const forward = this.direction(0, numbers), backward = bidirectional && this.direction(1, [...numbers].reverse()).reverse();
+    const forward = yield* this.direction(0, numbers);
+    const backward = bidirectional && (yield* this.direction(1, [...numbers].reverse())).reverse();
     const states = forward.map((state, word) => bidirectional ? [...state, ...backward[word]] : state);
     for (const layer of this.merges) {
-      const apply = (name, outputs, state) => Float32Array.from({ length: outputs }, (_, output) =>
-        state.reduce((sum, x, unit) => sum + x * this.tensors[`mergers.${layer}.${name}.weight`][output * size + unit], 0));
+      yield;
+      const apply = (name, outputs, state) => {
+        const weight = this.tensors[`mergers.${layer}.${name}.weight`];
+        return Float32Array.from({ length: outputs }, (_, output) =>
+          state.reduce((sum, x, unit) => sum + x * weight[output * size + unit], 0));
+      };
       if (merger === 'attention') {
         const keys = states.map(state => apply('metric', width, state).map(x => x / Math.sqrt(width)));
         found.set(layer, { count, keys, values: states.map(state => apply('value', width, state)) });
       } else {
-        const ends = count ? [...states[count - 1].slice(0, half), ...states[0].slice(half)] : new Array(size).fill(0);
+        const nothing = new Array(size).fill(0);
+        const ends = count ? [...states[count - 1].slice(0, half), ...states[0].slice(half)] : nothing;
         found.set(layer, { planes: apply('project', this.planes, ends) });
       }
     }
@@ -304,12 +341,15 @@ class Inpainter {
   }
 
   /** One direction of the quasi-recurrent reader, a state for every word: nbutils/nade/reader.py. */
-  direction(which, numbers) {
+  * direction(which, numbers) {
     const { embedding_size: inputs, reader_kernel: kernel, reader_size: size, bidirectional } = this.config;
-    const units = bidirectional ? size / 2 : size, name = `reader.layers.${which}`, embedding = this.tensors['reader.embedding.weight'];
+    const units = bidirectional ? size / 2 : size, name = `reader.layers.${which}`;
+    const embedding = this.tensors['reader.embedding.weight'];
     const weight = this.tensors[`${name}.gates.weight`], bias = this.tensors[`${name}.gates.bias`];
+    const states = [];
     let carried = new Array(units).fill(0);
-    return numbers.map((_, word) => {
+    for (let word = 0; word < numbers.length; word++) {
+      yield;
       const gates = Array.from(bias);
       for (let tap = Math.max(0, kernel - 1 - word); tap < kernel; tap++) {
         const first = numbers[word - kernel + 1 + tap] * inputs;
@@ -320,8 +360,9 @@ class Inpainter {
         this.layerNorm(`${name}.normalize.${part}`, gates.slice(part * units, (part + 1) * units)));
       carried = carried.map((state, unit) =>
         sigmoid(forget[unit]) * state + (1 - sigmoid(forget[unit])) * Math.tanh(candidate[unit]));
-      return carried.map((state, unit) => sigmoid(output[unit]) * state);
-    });
+      states.push(carried.map((state, unit) => sigmoid(output[unit]) * state));
+    }
+    return states;
   }
 
   layerNorm(name, x) {
@@ -329,16 +370,18 @@ class Inpainter {
     const mean = x.reduce((sum, value) => sum + value, 0) / x.length;
     const variance = x.reduce((sum, value) => sum + (value - mean) ** 2, 0) / x.length;
     const weight = this.tensors[`${name}.weight`], bias = this.tensors[`${name}.bias`];
-    return x.map((value, unit) => (value - mean) / Math.sqrt(variance + this.config.epsilon) * weight[unit] + bias[unit]);
+    const deviation = Math.sqrt(variance + this.config.epsilon);
+    return x.map((value, unit) => (value - mean) / deviation * weight[unit] + bias[unit]);
   }
 }
 
 const CHUNK = 32;  // sites that are computed between two yields
 
-/** The activations of one picture that are kept: of every layer only those sites are computed again that are out of
- * date and asked for. A site is a pixel of a layer. */
+/** The activations of one picture that are kept: of every layer only those sites are computed again that
+ * are out of date and asked for. A site is a pixel of a layer. */
 class Picture {
-  /** captions: from `Inpainter.read`; attention: a Map that is filled with what every pixel attends to, or none. */
+  /** captions: from `Inpainter.read`; attention: a Map that is filled with what every pixel attends to, or
+   * none. */
   constructor(net, captions, attention) {
     this.net = net;
     this.captions = captions;
@@ -350,14 +393,15 @@ class Picture {
     this.needed = layers.map(() => new Int32Array(area));
     this.seen = new Int32Array(area + 1);  // when a site was last noted
     this.moment = 0;
-    const widest = Math.max(...layers.map(layer => layer.matrix ? layer.matrix.inputs : 0), net.heads[0].inputs);
-    const most = Math.max(...layers.map(layer => layer.matrix ? layer.matrix.stride : config.width), net.heads[0].stride);
+    const matrices = [...layers.slice(1).map(layer => layer.matrix), net.heads[0]];
+    const widest = Math.max(...matrices.map(matrix => matrix.inputs));
+    const most = Math.max(config.width, ...matrices.map(matrix => matrix.stride));
     this.x = new Float32Array(CHUNK * widest);
     this.out = new Float32Array(CHUNK * most);
   }
 
-  /** Compute what predictions of the variables `index` depend on and is stale. Where `found` is given, the pixels whose
-   * prediction has changed are set in it.
+  /** Compute what predictions of the variables `index` depend on and is stale. Where `found` is given, the
+   * pixels whose prediction has changed are set in it.
    *
    * levels: (C H W); unknown: (C H W), 1 where a variable is hidden; index: flat indices. */
   * refresh(levels, unknown, index, found) {
@@ -405,7 +449,8 @@ class Picture {
     }
   }
 
-  /** List the stale sites of every layer that predictions depend on, from the last layer to the first; how many. */
+  /** List the stale sites of every layer that predictions depend on, from the last layer to the first; how
+   * many. */
   count(index) {
     const { layers, area } = this.net, counts = new Array(layers.length).fill(0);
     let asked = Array.from(index, variable => variable % area);
@@ -420,7 +465,8 @@ class Picture {
       const { neighbours, taps } = layers[number];
       asked = new Int32Array(count * taps);
       for (let place = 0; place < count; place++)
-        for (let tap = 0; tap < taps; tap++) asked[place * taps + tap] = neighbours[sites[place] * taps + tap];
+        for (let tap = 0; tap < taps; tap++)
+          asked[place * taps + tap] = neighbours[sites[place] * taps + tap];
     }
     return counts;
   }
@@ -484,13 +530,15 @@ class Picture {
     if (this.attention) this.attention.get(layer.number).set(weights, site * count);
   }
 
-  /** Call `visit(variable, logits, at)` for the variables `index`, after `refresh` for them; logits from `at` on. */
+  /** Call `visit(variable, logits, at)` for the variables `index`, after `refresh` for them; logits from
+   * `at` on. */
   * predict(index, visit) {
     const { heads, area } = this.net, { x, out } = this, kept = this.kept[this.kept.length - 1];
     for (let first = 0; first < index.length;) {
       const channel = Math.floor(index[first] / area), { inputs, stride } = heads[channel];
+      const most = Math.min(index.length, first + CHUNK);
       let last = first + 1;
-      while (last < index.length && last < first + CHUNK && Math.floor(index[last] / area) === channel) last++;
+      while (last < most && Math.floor(index[last] / area) === channel) last++;
       for (let place = first; place < last; place++) {
         const row = place - first, from = index[place] % area * inputs;
         let to = (row - row % 2) * inputs + row % 2;
@@ -514,12 +562,12 @@ class Predictor {
     const { hidden_size: units, num_layers: layers } = config;
     this.units = units;
     this.cells = Array.from({ length: layers }, (_, layer) => {
-      const [w, u, b, c] = ['weight_ih', 'weight_hh', 'bias_ih', 'bias_hh'].map(part => tensors[`cells.${part}_l${layer}`]);
-      const inputs = layer ? units : 1;
-      return {
-        fromInput: new Matrix(3 * units, inputs, (output, input) => w[output * inputs + input], output => b[output]),
-        fromState: new Matrix(3 * units, units, (output, input) => u[output * units + input], output => c[output]),
+      const matrix = (kind, inputs) => {
+        const [weight, bias] = ['weight', 'bias'].map(part => tensors[`cells.${part}_${kind}_l${layer}`]);
+        const entry = (output, input) => weight[output * inputs + input];
+        return new Matrix(3 * units, inputs, entry, output => bias[output]);
       };
+      return { fromInput: matrix('ih', layer ? units : 1), fromState: matrix('hh', units) };
     });
     [this.weight, this.bias] = [tensors['readout.weight'], tensors['readout.bias'][0]];
   }
@@ -527,7 +575,8 @@ class Predictor {
   /** A state of `rows` beginnings of pictures: zeros before the first pixel; layers of (rows, units). */
   begin(rows = 1) { return this.cells.map(() => new Float32Array(rows * this.units)); }
 
-  /** Read one pixel of each row, which moves the state: pixels (rows) -> logits of ink at the pixel after (rows). */
+  /** Read one pixel of each row, which moves the state: pixels (rows) -> logits of ink at the pixel after
+   * (rows). */
   read(state, pixels) {
     const { units } = this, rows = pixels.length;
     let inputs = pixels;

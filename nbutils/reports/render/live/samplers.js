@@ -1,7 +1,10 @@
-// Filling holes by sampling, as nbutils/nade/sampling.py has it and with its random numbers, and what a GRU over
-// pixels does. Every function here that takes long is a generator that yields often.
+// Filling holes by sampling, as nbutils/nade/sampling.py has it and with its random numbers, and what a GRU
+// over pixels does. Every function here that takes long is a generator that yields often.
 
-const BY_CONTENT = { greedy: [entropy, 1], antigreedy: [entropy, -1], top_probability: [doubt, 1], margin: [closeness, 1] };
+// By what a variable is chosen next, and whether the lowest or the highest comes first.
+const BY_CONTENT = {
+  greedy: [entropy, 1], antigreedy: [entropy, -1], top_probability: [doubt, 1], margin: [closeness, 1],
+};
 
 /** What has been drawn since it was last told. */
 class News {
@@ -20,8 +23,10 @@ class News {
 /** One picture with a hole that is being filled; the fields of a request are told in worker.js. */
 class Filling {
   constructor(net, request, news) {
-    const usual = { temperature: 1, seed: 0, start: 'noise', rounds: null, steps: null, convention: 'resample', noise: 0,
-      remasking: 0, redrawn: 0.25 };
+    const usual = {
+      temperature: 1, seed: 0, start: 'noise', rounds: null, steps: null, convention: 'resample',
+      noise: 0, remasking: 0, redrawn: 0.25,
+    };
     Object.assign(this, usual, request);
     this.schedule = { alpha_max: 0.9, alpha_min: 0.1, eta: 0.7, ...request.schedule };
     this.net = net;
@@ -30,7 +35,6 @@ class Filling {
     this.state = Int16Array.from(request.levels);
     this.unknown = Uint8Array.from(request.known, known => !known);
     this.hole = listed(this.unknown);  // flat indices, ascending
-    this.picture = new Picture(net, net.read(request.caption || []));
     this.draws = 0;
     if (this.start === 'black') for (const variable of this.hole) this.state[variable] = 0;
     if (this.start === 'noise') for (const variable of this.hole)
@@ -47,15 +51,18 @@ class Filling {
 
   /** Fill the hole; how many predictions had to wait for one another. */
   * run() {
-    const { strategy } = this;
+    const { strategy, net } = this;
     if (!this.hole.length) return 0;
+    this.picture = new Picture(net, yield* net.read(this.caption || []));
     if (Array.isArray(strategy)) return yield* this.inOrder(strategy);
     if (strategy === 'orderless') return yield* this.inOrder(this.shuffled(this.hole, 0));
     if (strategy === 'halton') return yield* this.inOrder(this.spreadOut());
     if (strategy in BY_CONTENT) return yield* this.byContent(...BY_CONTENT[strategy]);
     if (strategy === 'maskgit') return yield* this.drawnThenKept();
     if (strategy === 'remdm') return yield* this.remasked();
-    const draw = { independent_gibbs: this.atOnce, ancestral_gibbs: this.oneByOne, informed_gibbs: this.leastProbable };
+    const draw = {
+      independent_gibbs: this.atOnce, ancestral_gibbs: this.oneByOne, informed_gibbs: this.leastProbable,
+    };
     if (strategy in draw) return yield* this.gibbs(draw[strategy]);
     throw new Error(`strategy: ${strategy}; expected a name of a sampler or an order`);
   }
@@ -83,7 +90,8 @@ class Filling {
   /** How many variables every round draws: nearly as many in each. */
   blocks() {
     const count = this.hole.length, rounds = this.rounds ?? count;
-    if (!(rounds >= 1 && rounds <= count)) throw new Error(`rounds: ${rounds}; expected 1 to ${count}, the size of the hole`);
+    if (!(rounds >= 1 && rounds <= count))
+      throw new Error(`rounds: ${rounds}; expected 1 to ${count}, the size of the hole`);
     return Array.from({ length: rounds }, (_, round) =>
       Math.floor(count * (round + 1) / rounds) - Math.floor(count * round / rounds));
   }
@@ -117,14 +125,15 @@ class Filling {
     return blocks.length;
   }
 
-  /** In every round draw all that is hidden, and keep the block whose drawn levels are likeliest (Chang et al. 2022). */
+  /** In every round draw all that is hidden, and keep the block whose drawn levels are likeliest (Chang et
+   * al. 2022). */
   * drawnThenKept() {
     const blocks = this.blocks(), scores = new Float64Array(this.unknown.length);
     for (const [step, size] of blocks.entries()) {
       const among = listed(this.unknown), drawn = new Map();
       yield* this.picture.refresh(this.state, this.unknown, among);
       yield* this.picture.predict(among, (variable, logits, at) => {
-        const level = drawLevel(logits, at, this.levels, this.temperature, this.uniform(LEVEL, step, variable));
+        const level = this.level(step, variable, logits, at);
         drawn.set(variable, [level, entropy(logits, at, this.levels)]);
         scores[variable] = -logProbability(logits, at, this.levels, level);
       });
@@ -165,11 +174,13 @@ class Filling {
   /** Resample random blocks, from the full hole, as many as the annealed schedule says (Yao et al. 2014). */
   * gibbs(draw) {
     const steps = this.steps ?? this.hole.length, { alpha_max: most, alpha_min: least, eta } = this.schedule;
-    if (!(least >= 0 && least <= most && most <= 1 && eta > 0)) throw new Error('schedule: expected 0 <= alpha_min <= alpha_max <= 1 and eta > 0');
+    if (!(least >= 0 && least <= most && most <= 1 && eta > 0))
+      throw new Error('schedule: expected 0 <= alpha_min <= alpha_max <= 1 and eta > 0');
+    const keep = this.convention === 'keep';
     let evaluations = 0;
     this.unknown.fill(0);
     for (let step = 0; step < steps; step++) {
-      const alpha = Math.max(least, most - step / steps * (most - least) / eta), keep = this.convention === 'keep';
+      const alpha = Math.max(least, most - step / steps * (most - least) / eta);
       const block = this.hole.filter(variable => (this.uniform(BLOCK, step, variable) < alpha) !== keep);
       if (!block.length) yield;
       else evaluations += yield* draw.call(this, step, block);
@@ -195,7 +206,8 @@ class Filling {
     return block.length;
   }
 
-  /** Of a block what is least probable given the rest, all at once (after Zhao et al. 2024 and Peng et al. 2025). */
+  /** Of a block what is least probable given the rest, all at once (after Zhao et al. 2024 and Peng et al.
+   * 2025). */
   * leastProbable(step, block) {
     const scores = new Float64Array(this.unknown.length), { fround } = Math;
     for (const variable of block) this.unknown[variable] = 1;
@@ -209,13 +221,17 @@ class Filling {
     return 1;
   }
 
-  /** Draw the variables `chosen`, ascending, given all that are not unknown; told as of the draw or step `number`. */
+  /** Draw the variables `chosen`, ascending, given all that are not unknown; told as of the draw or step
+   * `number`. */
   * draw(step, chosen, number) {
     yield* this.picture.refresh(this.state, this.unknown, chosen);
     yield* this.picture.predict(chosen, (variable, logits, at) => {
-      const level = drawLevel(logits, at, this.levels, this.temperature, this.uniform(LEVEL, step, variable));
-      this.put(variable, level, number, entropy(logits, at, this.levels));
+      this.put(variable, this.level(step, variable, logits, at), number, entropy(logits, at, this.levels));
     });
+  }
+
+  level(step, variable, logits, at) {
+    return drawLevel(logits, at, this.levels, this.temperature, this.uniform(LEVEL, step, variable));
   }
 
   put(variable, level, step, bits) {
@@ -268,7 +284,8 @@ function* continued(net, { levels, first, temperature = 1, seed = 0 }, news) {
 
 /** What every pixel costs given those before it, nats, and its probability of ink. */
 function* costs(net, levels) {
-  const state = net.begin(), found = new Float32Array(levels.length), probabilities = new Float32Array(levels.length);
+  const state = net.begin(), found = new Float32Array(levels.length);
+  const probabilities = new Float32Array(levels.length);
   for (let place = 0; place < levels.length; place++) {
     const [logit] = net.read(state, [place ? levels[place - 1] : BEFORE]);
     found[place] = nats(logit, levels[place]);
@@ -278,8 +295,9 @@ function* costs(net, levels) {
   return { nats: found, probabilities, total: found.reduce((sum, cost) => sum + cost, 0) };
 }
 
-/** What the whole picture costs, nats, with every filling of the `missing` pixels; the first of them is the most
- * significant bit of a filling's number. Beginnings that are alike are read once. `tell` hears which share is done. */
+/** What the whole picture costs, nats, with every filling of the `missing` pixels; the first of them is
+ * the most significant bit of a filling's number. Beginnings that are alike are read once. `tell` hears
+ * which share is done. */
 function* posterior(net, levels, missing, tell) {
   const stops = [...missing].sort((a, b) => a - b), work = share => levels.length - share;
   const all = stops.reduce((sum, place, number) => sum + work(place) * 2 ** number, work(0));
@@ -288,7 +306,6 @@ function* posterior(net, levels, missing, tell) {
     let logits = net.read(state, before);
     if (stops.includes(place)) {
       const bit = 2 ** (missing.length - 1 - missing.indexOf(place));
-      const twice = values => Float32Array.from({ length: 2 * values.length }, (_, unit) => values[unit % values.length]);
       rows = [...rows, ...rows.map(row => ({ ...row, code: row.code + bit }))];
       logits = [...logits, ...logits];
       state = state.map(twice);
@@ -301,6 +318,14 @@ function* posterior(net, levels, missing, tell) {
   }
   const found = new Float64Array(rows.length), least = Math.min(...rows.map(row => row.nats));
   for (const row of rows) found[row.code] = row.nats;
-  const weights = found.map(cost => Math.exp(least - cost)), total = weights.reduce((sum, weight) => sum + weight, 0);
+  const weights = found.map(cost => Math.exp(least - cost));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
   return { nats: found, probabilities: weights.map(weight => weight / total) };
+}
+
+function twice(values) {
+  const found = new Float32Array(2 * values.length);
+  found.set(values);
+  found.set(values, values.length);
+  return found;
 }

@@ -1,32 +1,32 @@
 // The worker that runs the models of a page. It stands after arithmetic.js and samplers.js, in one text.
 //
-// A page sends {do, job, ...} and is answered {did, job, ...}; a job is any number that is new for every request. Jobs
-// take turns of `TURN` milliseconds, so that a question is answered while a filling runs or is paused. Arrays of a
-// picture are flat, (C, H, W) as torch has them; a caption is an array of sentences.
+// A page sends {do, job, ...} and is answered {did, job, ...}; a job is any number that is new for every
+// request. Jobs take turns of `TURN` milliseconds, so that a question is answered while a filling runs or is
+// paused. Arrays of a picture are flat, (C, H, W) as torch has them; a caption is an array of sentences.
 //
-// do          with                                               did
-// load        model, description, weights (its element's text)    loaded {model, parameters}
-// words       model, caption                                     words {words, numbers}; number 1 is an unknown word
-// fill        model, levels, known, caption, and below           started {levels, total}, drew ..., done
-// predict     model, levels, known, caption, index               predict {logits (n, levels)}
-// entropies   model, levels, known, caption, temperature         entropies {bits (C H W), 0 where known}
-// attention   model, levels, known, caption                      attention {words, layers, weights: one (H W, T) a layer}
-// continue    model, levels (T), first, temperature, seed        drew ..., done
-// nats        model, levels (T)                                  nats {nats (T), probabilities (T) of ink, total}
-// posterior   model, levels (T), missing (1 to 9 places)         progress {share} ..., posterior {nats, probabilities};
-//             filling n gives missing[i] bit k - 1 - i of n, as `filling.fillings`
-// pause, resume, stop    target: a job                           paused, resumed, stopped; ended: it was over already
+// do         with                                         did
+// load       model, description, weights, see `inflated`  loaded {model, parameters}
+// words      model, caption                               words {words, numbers}; 1 is an unknown word
+// fill       model, levels, known, caption, and below     started {levels, total}, drew ..., done
+// predict    model, levels, known, caption, index         predict {logits (n, levels)}
+// entropies  model, levels, known, caption, temperature   entropies {bits (C H W), 0 where known}
+// attention  model, levels, known, caption                attention {words, layers, weights: (H W, T) each}
+// continue   model, levels (T), first, temperature, seed  drew ..., done
+// nats       model, levels (T)                            nats {nats (T), probabilities (T) of ink, total}
+// posterior  model, levels (T), missing: 1 to 9 places    progress {share} ..., posterior {nats,
+//            probabilities}; filling n gives missing[i] bit k - 1 - i of n, as `filling.fillings`
+// pause, resume, stop  target: a job                      paused, resumed, stopped; ended: it is over
 //
-// fill takes: strategy (a name of `sampling.STRATEGIES`, or an array of flat indices: an order), temperature, seed (a
-// number, BigInt or decimal digits), start, rounds (how many blocks of an ancestral strategy or maskgit), steps (of Gibbs
-// and remdm), schedule {alpha_max, alpha_min, eta}, convention, noise, remasking, redrawn; all with the defaults of
-// `sampling.inpaint`, the seed 0. `started` has the hole as it begins and how many draws will be made, NaN if that is
-// not known.
+// fill takes: strategy (a name of `sampling.STRATEGIES`, or an array of flat indices: an order), temperature,
+// seed (a number, BigInt or decimal digits), start, rounds (blocks of an ancestral strategy or maskgit),
+// steps (of Gibbs and remdm), schedule {alpha_max, alpha_min, eta}, convention, noise, remasking, redrawn;
+// all with the defaults of `sampling.inpaint`, the seed 0. `started` has the hole as it begins and how many draws
+// will be made, NaN if that is not known.
 //
-// drew {index, levels, steps, bits}: what was drawn, in order, at which draw or step, and the entropy of what it was
-// drawn from at temperature 1; level -1 is hidden again. Sent about every `TELL` milliseconds; all of them together are
-// the history, from which every frame can be made. done {evaluations, seconds}: of computing, without pauses.
-// error {message, stack}: the job is over.
+// drew {index, levels, steps, bits}: what was drawn, in order, at which draw or step, and the entropy of what
+// it was drawn from at temperature 1; level -1 is hidden again. Sent about every `TELL` milliseconds; all of
+// them together are the history, from which every frame can be made. done {evaluations, seconds}: of
+// computing, without pauses. error {message, stack}: the job is over.
 
 const TURN = 20, TELL = 30;
 const models = new Map(), jobs = new Map();
@@ -35,13 +35,21 @@ let rung = false;
 
 /** A generator for every request; what it returns is the answer. */
 const DOES = {
+  * load({ model, description: { config, words, tensors: described }, weights }) {
+    const tensors = yield* unpack(described, weights), isNet = 'image_size' in config;
+    const net = isNet ? yield* new Inpainter(config, words, tensors).build() : new Predictor(config, tensors);
+    models.set(model, net);
+    const parameters = Object.values(tensors).reduce((sum, tensor) => sum + tensor.length, 0);
+    return { did: 'loaded', model, parameters };
+  },
   * words({ model, caption }) {
     return { did: 'words', words: splitWords(caption), numbers: loaded(model, Inpainter).encode(caption) };
   },
   * fill(request, job) {
     const filling = new Filling(checked(request), request, job.news);
     const once = Array.isArray(request.strategy) || !/gibbs|remdm/.test(request.strategy);
-    answer({ did: 'started', job: job.number, levels: Uint8Array.from(filling.state), total: once ? filling.hole.length : NaN });
+    const total = once ? filling.hole.length : NaN;
+    answer({ did: 'started', job: job.number, levels: Uint8Array.from(filling.state), total });
     return { did: 'done', evaluations: yield* filling.run() };
   },
   * predict(request) {
@@ -62,7 +70,8 @@ const DOES = {
   },
   * attention(request) {
     const net = checked(request), words = splitWords(request.caption || []);
-    if (net.config.merger !== 'attention' || !net.merges.size) throw new Error('model: merges no captions by attention');
+    if (net.config.merger !== 'attention' || !net.merges.size)
+      throw new Error('model: merges no captions by attention');
     const found = new Map([...net.merges].map(layer => [layer, new Float32Array(net.area * words.length)]));
     const everywhere = Array.from({ length: net.area }, (_, pixel) => pixel);
     yield* predicted(request, everywhere, () => {}, found);
@@ -73,37 +82,34 @@ const DOES = {
   },
   * nats(request) { return { did: 'nats', ...yield* costs(read(request), request.levels) }; },
   * posterior(request, job) {
-    const { missing, levels } = request, inside = missing.every(place => place >= 0 && place < levels.length);
-    if (!inside || new Set(missing).size !== missing.length || missing.length < 1 || missing.length > 9)
-      throw new Error(`missing: ${missing}; expected 1 to 9 different places within 0 to ${levels.length - 1}`);
-    return { did: 'posterior', ...yield* posterior(read(request), levels, missing, share => { job.share = share; }) };
+    const { missing, levels } = request, count = new Set(missing).size, last = levels.length - 1;
+    const inside = missing.every(place => place >= 0 && place <= last);
+    if (!inside || count !== missing.length || !count || count > 9)
+      throw new Error(`missing: ${missing}; expected 1 to 9 different places within 0 to ${last}`);
+    const tell = share => { job.share = share; };
+    return { did: 'posterior', ...yield* posterior(read(request), levels, missing, tell) };
   },
 };
 
 /** What is predicted in one go for some variables. */
 function* predicted({ model, levels, known, caption }, index, visit, attention) {
-  const net = models.get(model), picture = new Picture(net, net.read(caption || []), attention);
+  const net = models.get(model), picture = new Picture(net, yield* net.read(caption || []), attention);
   yield* picture.refresh(levels, known.map(known => !known), index);
   yield* picture.predict(index, visit);
 }
 
-async function load({ job, model, description: { config, words, tensors: described }, weights }) {
-  try {
-    const tensors = unpack(described, await inflated(weights));
-    models.set(model, config.image_size ? new Inpainter(config, words, tensors) : new Predictor(config, tensors));
-    const parameters = Object.values(tensors).reduce((sum, tensor) => sum + tensor.length, 0);
-    answer({ did: 'loaded', job, model, parameters });
-  } catch (error) {
-    answer({ did: 'error', job, message: error.message, stack: error.stack });
-  }
-}
-
-/** The bytes of a model's element: deflated, the low bytes of all half numbers before the high ones. */
+/** The bytes of a model from the text of its element: base64, deflated, the low bytes of all half numbers
+ * before the high ones. */
 async function inflated(text) {
   const packed = Uint8Array.from(atob(text.trim()), letter => letter.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer()), half = planes.length / 2;
-  return Uint8Array.from(planes, (_, place) => planes[place % 2 * half + (place >> 1)]);
+  const bytes = new Uint8Array(planes.length);
+  for (let place = 0; place < half; place++) {
+    bytes[2 * place] = planes[place];
+    bytes[2 * place + 1] = planes[half + place];
+  }
+  return bytes;
 }
 
 function loaded(name, kind) {
@@ -123,7 +129,8 @@ function checked({ model, levels, known }) {
 
 /** The GRU of a request whose pixels it can read. */
 function read({ model, levels }) {
-  if (!levels.every(level => level === 0 || level === 1)) throw new Error('levels: expected pixels of 0 and 1');
+  if (!levels.every(level => level === 0 || level === 1))
+    throw new Error('levels: expected pixels of 0 and 1');
   return loaded(model, Predictor);
 }
 
@@ -135,8 +142,10 @@ function answer(message) {
 /** Tell what a job has drawn, or how far it is. */
 function tell(job) {
   const { index, levels, steps, bits } = job.news, number = job.number;
-  if (index.length) answer({ did: 'drew', job: number, index: Int32Array.from(index), levels: Int16Array.from(levels),
-    steps: Int32Array.from(steps), bits: Float32Array.from(bits) });
+  if (index.length) answer({
+    did: 'drew', job: number, index: Int32Array.from(index), levels: Int16Array.from(levels),
+    steps: Int32Array.from(steps), bits: Float32Array.from(bits),
+  });
   if (job.share !== undefined) answer({ did: 'progress', job: number, share: job.share });
   job.news.forget();
   job.told = performance.now();
@@ -178,16 +187,26 @@ const CONTROLS = {
   stop: job => { tell(job); jobs.delete(job.number); return 'stopped'; },
 };
 
+function begin(request) {
+  const { do: what, job: number } = request;
+  const job = { number, news: new News(), told: performance.now(), seconds: 0, paused: false };
+  job.steps = DOES[what](request, job);
+  jobs.set(number, job);
+  ring();
+}
+
 self.onmessage = ({ data: request }) => {
   const { do: what, job: number, target } = request;
   if (what in CONTROLS) {
     answer({ did: jobs.has(target) ? CONTROLS[what](jobs.get(target)) : 'ended', job: target });
   } else if (what === 'load') {
-    load(request);
+    const fail = ({ message, stack }) => answer({ did: 'error', job: number, message, stack });
+    inflated(request.weights).then(weights => begin({ ...request, weights })).catch(fail);
   } else if (what in DOES) {
-    const job = { number, news: new News(), told: performance.now(), seconds: 0, paused: false };
-    job.steps = DOES[what](request, job);
-    jobs.set(number, job);
-  } else answer({ did: 'error', job: number, message: `do: ${what}; expected one of ${['load', ...Object.keys(DOES)].join(', ')}`, stack: '' });
+    begin(request);
+  } else {
+    const expected = Object.keys({ ...DOES, ...CONTROLS }).join(', ');
+    answer({ did: 'error', job: number, message: `do: ${what}; expected one of ${expected}`, stack: '' });
+  }
   ring();
 };
