@@ -339,7 +339,7 @@ PRESS = """([figure, name]) => {
 
 @pytest.mark.slow
 def test_a_page_begins_soon_and_answers_all_the_while(page):
-    """On two free cores the first pixels come within a second; other work beside it is allowed for here."""
+    """On two free cores the first pixels come within a second; what other work delays is allowed for here."""
     figure = page.locator(HOLES)
     page.evaluate(
         """() => {
@@ -348,12 +348,19 @@ def test_a_page_begins_soon_and_answers_all_the_while(page):
           setInterval(() => { const now = performance.now(); waits.push(now - last - 10); last = now; }, 10);
         }"""
     )
+
+    def waited():
+        """How long the page was away at most, in 19 of 20 moments, milliseconds."""
+        waits = sorted(page.evaluate("waits.splice(0)"))
+        return waits[int(0.95 * len(waits))]
+
+    page.wait_for_timeout(2000)
+    calm = waited()
     figure.get_by_role("button", name="Fill").click()
     page.wait_for_function("figure => figure.dataset.drawn > 20", arg=figure.element_handle())
-    waits = sorted(page.evaluate("waits"))
-    first, usual = int(figure.get_attribute("data-first")), waits[int(0.95 * len(waits))]
-    print(f"first pixels after {first} ms; the page waited {usual:.0f} ms, {waits[-1]:.0f} at most")
-    assert usual < 100
+    busy, first = waited(), int(figure.get_attribute("data-first"))
+    print(f"first pixels after {first} ms; the page was away for {busy:.0f} ms, without a run {calm:.0f} ms")
+    assert busy < 100 + calm
     assert first < 3_000
 
 
