@@ -376,6 +376,7 @@ def test_what_makes_no_sense_is_answered_and_harms_nobody(page):
         ({"levels": [255] * image.numel()}, "from 0 to 3"),
         ({"strategy": "alphabetical"}, "strategy: alphabetical"),
         ({"rounds": 0}, "rounds: 0"),
+        ({"temperature": -1}, "temperature: -1"),
         ({"strategy": "independent_gibbs", "schedule": {"alpha_min": 2}}, "schedule"),
         ({"do": "dance"}, "do: dance"),
     ):

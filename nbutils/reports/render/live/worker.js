@@ -17,11 +17,11 @@
 //            probabilities}; filling n gives missing[i] bit k - 1 - i of n, as `filling.fillings`
 // pause, resume, stop  target: a job                      paused, resumed, stopped; ended: it is over
 //
-// fill takes: strategy (a name of `sampling.STRATEGIES`, or an array of flat indices: an order), temperature,
-// seed (a number, BigInt or decimal digits), start, rounds (blocks of an ancestral strategy or maskgit),
-// steps (of Gibbs and remdm), schedule {alpha_max, alpha_min, eta}, convention, noise, remasking, redrawn;
-// all with the defaults of `sampling.inpaint`, the seed 0. `started` has the hole as it begins and how many draws
-// will be made, NaN if that is not known.
+// fill takes: strategy (a name of `sampling.STRATEGIES`, or an array of flat indices: an order),
+// temperature, seed (a number, BigInt or decimal digits), start, rounds (blocks of an ancestral strategy or
+// maskgit), steps (of Gibbs and remdm), schedule {alpha_max, alpha_min, eta}, convention, noise, remasking,
+// redrawn; all with the defaults of `sampling.inpaint`, the seed 0. `started` has the hole as it begins and
+// how many draws will be made, NaN if that is not known.
 //
 // drew {index, levels, steps, bits}: what was drawn, in order, at which draw or step, and the entropy of what
 // it was drawn from at temperature 1; level -1 is hidden again. Sent about every `TELL` milliseconds; all of
@@ -46,6 +46,7 @@ const DOES = {
     return { did: 'words', words: splitWords(caption), numbers: loaded(model, Inpainter).encode(caption) };
   },
   * fill(request, job) {
+    checkTemperature(request);
     const filling = new Filling(checked(request), request, job.news);
     const once = Array.isArray(request.strategy) || !/gibbs|remdm/.test(request.strategy);
     const total = once ? filling.hole.length : NaN;
@@ -78,6 +79,7 @@ const DOES = {
     return { did: 'attention', words, layers: [...found.keys()], weights: [...found.values()] };
   },
   * continue(request, job) {
+    checkTemperature(request);
     return { did: 'done', evaluations: yield* continued(read(request), request, job.news) };
   },
   * nats(request) { return { did: 'nats', ...yield* costs(read(request), request.levels) }; },
@@ -132,6 +134,11 @@ function read({ model, levels }) {
   if (!levels.every(level => level === 0 || level === 1))
     throw new Error('levels: expected pixels of 0 and 1');
   return loaded(model, Predictor);
+}
+
+function checkTemperature({ temperature = 1 }) {
+  if (!(Number.isFinite(temperature) && temperature >= 0))
+    throw new Error(`temperature: ${temperature}; expected a number of at least 0`);
 }
 
 function answer(message) {
