@@ -26,7 +26,7 @@ def holding(*figures):
 
 def card(number, **facts):
     usual = {"number": number, "animations": [], "findings": [], "facts": {}, "collects": False}
-    return usual | {"telling": None, "entrance": None, "minutes": None} | facts
+    return usual | {"telling": None, "entrance": None, "minutes": None, "plays": None} | facts
 
 
 def test_an_animation_is_known_by_its_frames_and_by_the_words_it_is_filled_by():
@@ -45,6 +45,13 @@ def test_a_finding_has_the_picture_of_its_evidence_or_the_key_figure(place, addr
 
 def test_a_notebook_without_pictures_has_none():
     assert pictures.evidence(holding(), "table-bits") is None
+
+
+def test_the_front_page_leads_to_where_one_can_play_once_there_is_such_a_page():
+    cards = {"01": card("01", page="01.html"), "16": card("16", page=None, plays="holes")}
+    assert index_page.shown(cards, [])["play"] is None
+    cards["16"]["page"] = "16_play.html"
+    assert index_page.shown(cards, [])["play"] is cards["16"]
 
 
 def test_the_most_telling_report_that_moves_opens_the_page():

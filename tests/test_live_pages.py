@@ -12,7 +12,7 @@ import torch
 from in_process import no_kernels
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
-from test_browser import WIDTHS, faults_of
+from test_browser import faults_of
 
 from nbutils.pixelrnn import filling, objective
 from nbutils.reports import publications
@@ -99,7 +99,7 @@ def dab(figure, *keys):
         figure.page.keyboard.press(key)
 
 
-@pytest.mark.parametrize("scheme", WIDTHS)
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_a_page_of_panels_has_no_faults(browser, play, scheme):
     assert faults_of(browser, [play], scheme) == []
 
@@ -152,6 +152,7 @@ def test_a_hole_is_painted_by_keyboard_and_filled_and_its_moments_come_back(page
     assert "Nothing is hidden" in status(figure)
 
 
+@pytest.mark.slow
 def test_a_hole_is_dragged_by_mouse_and_painted_by_finger(browser, play):
     context = browser.new_context(has_touch=True, viewport={"width": 390, "height": 900})
     page = context.new_page()
@@ -173,6 +174,7 @@ def test_a_hole_is_dragged_by_mouse_and_painted_by_finger(browser, play):
     context.close()
 
 
+@pytest.mark.slow
 def test_words_outside_of_the_vocabulary_are_shown_while_one_types(page):
     figure = page.locator(HOLES)
     caption = figure.get_by_label("Caption")
@@ -184,6 +186,7 @@ def test_words_outside_of_the_vocabulary_are_shown_while_one_types(page):
     assert "large" not in figure.locator(".unknowns").inner_text()
 
 
+@pytest.mark.slow
 def test_maps_are_shown_when_they_are_asked_for(page):
     figure = page.locator(HOLES)
     assert not figure.locator(".map").is_visible()
@@ -195,6 +198,7 @@ def test_maps_are_shown_when_they_are_asked_for(page):
     figure.locator(".map").wait_for(state="hidden")
 
 
+@pytest.mark.slow
 def test_a_run_is_paused_goes_on_and_is_stopped(page):
     figure = page.locator(HOLES)
     figure.get_by_role("button", name="Fill").click()
@@ -217,6 +221,7 @@ def test_a_run_is_paused_goes_on_and_is_stopped(page):
     assert "stopped" in status(figure)
 
 
+@pytest.mark.slow
 def test_a_filling_is_saved_as_an_animation(page, tmp_path):
     figure = page.locator(HOLES)
     figure.get_by_role("button", name="No hole").click()
@@ -248,6 +253,7 @@ def digit(page, number=0):
     return torch.tensor([[float(pixel) for pixel in given["pictures"][number]]])
 
 
+@pytest.mark.slow
 def test_a_digit_costs_what_torch_says_and_ink_changes_it(page, writer):
     figure = page.locator(DIGITS)
 
@@ -279,6 +285,7 @@ def test_all_fillings_of_a_patch_are_weighed_as_torch_weighs_them(page, writer):
     assert (torch.tensor(shown) - wanted).abs().max() < 0.3
 
 
+@pytest.mark.slow
 def test_a_digit_is_written_on_and_a_hole_is_filled(page):
     figure = page.locator(DIGITS)
     figure.get_by_role("button", name="Write on").click()
@@ -332,7 +339,7 @@ PRESS = """([figure, name]) => {
 
 @pytest.mark.slow
 def test_a_page_begins_soon_and_answers_all_the_while(page):
-    """On two free cores the first pixels come within a second; other work beside it is allowed for here."""
+    """On two free cores the first pixels come within a second; what other work delays is allowed for here."""
     figure = page.locator(HOLES)
     page.evaluate(
         """() => {
@@ -341,12 +348,19 @@ def test_a_page_begins_soon_and_answers_all_the_while(page):
           setInterval(() => { const now = performance.now(); waits.push(now - last - 10); last = now; }, 10);
         }"""
     )
+
+    def waited():
+        """How long the page was away at most, in 19 of 20 moments, milliseconds."""
+        waits = sorted(page.evaluate("waits.splice(0)"))
+        return waits[int(0.95 * len(waits))]
+
+    page.wait_for_timeout(2000)
+    calm = waited()
     figure.get_by_role("button", name="Fill").click()
     page.wait_for_function("figure => figure.dataset.drawn > 20", arg=figure.element_handle())
-    waits = sorted(page.evaluate("waits"))
-    first, usual = int(figure.get_attribute("data-first")), waits[int(0.95 * len(waits))]
-    print(f"first pixels after {first} ms; the page waited {usual:.0f} ms, {waits[-1]:.0f} at most")
-    assert usual < 100
+    busy, first = waited(), int(figure.get_attribute("data-first"))
+    print(f"first pixels after {first} ms; the page was away for {busy:.0f} ms, without a run {calm:.0f} ms")
+    assert busy < 100 + calm
     assert first < 3_000
 
 

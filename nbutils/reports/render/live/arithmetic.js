@@ -170,9 +170,7 @@ const HALVES = (() => {
 
 /** The tensors of a model, a dict from name to Float32Array; described by {name: [shape, precision, first
  * byte]}. */
-function* unpack(described, base64) {
-  const text = atob(base64.trim()), bytes = new Uint8Array(text.length);
-  for (let place = 0; place < bytes.length; place++) bytes[place] = text.charCodeAt(place);
+function* unpack(described, bytes) {
   const found = {};
   for (const [name, [shape, precision, first]] of Object.entries(described)) {
     const count = shape.reduce((product, side) => product * side, 1);

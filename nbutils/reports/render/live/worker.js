@@ -5,7 +5,7 @@
 // paused. Arrays of a picture are flat, (C, H, W) as torch has them; a caption is an array of sentences.
 //
 // do         with                                         did
-// load       model, description, weights (base64 text)    loaded {model, parameters}
+// load       model, description, weights, see `inflated`  loaded {model, parameters}
 // words      model, caption                               words {words, numbers}; 1 is an unknown word
 // fill       model, levels, known, caption, and below     started {levels, total}, drew ..., done
 // predict    model, levels, known, caption, index         predict {logits (n, levels)}
@@ -100,6 +100,20 @@ function* predicted({ model, levels, known, caption }, index, visit, attention) 
   yield* picture.predict(index, visit);
 }
 
+/** The bytes of a model from the text of its element: base64, deflated, the low bytes of all half numbers
+ * before the high ones. */
+async function inflated(text) {
+  const packed = Uint8Array.from(atob(text.trim()), letter => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'));
+  const planes = new Uint8Array(await new Response(stream).arrayBuffer()), half = planes.length / 2;
+  const bytes = new Uint8Array(planes.length);
+  for (let place = 0; place < half; place++) {
+    bytes[2 * place] = planes[place];
+    bytes[2 * place + 1] = planes[half + place];
+  }
+  return bytes;
+}
+
 function loaded(name, kind) {
   if (!(models.get(name) instanceof kind)) throw new Error(`model: ${name}; expected a loaded ${kind.name}`);
   return models.get(name);
@@ -180,14 +194,23 @@ const CONTROLS = {
   stop: job => { tell(job); jobs.delete(job.number); return 'stopped'; },
 };
 
+function begin(request) {
+  const { do: what, job: number } = request;
+  const job = { number, news: new News(), told: performance.now(), seconds: 0, paused: false };
+  job.steps = DOES[what](request, job);
+  jobs.set(number, job);
+  ring();
+}
+
 self.onmessage = ({ data: request }) => {
   const { do: what, job: number, target } = request;
   if (what in CONTROLS) {
     answer({ did: jobs.has(target) ? CONTROLS[what](jobs.get(target)) : 'ended', job: target });
+  } else if (what === 'load') {
+    const fail = ({ message, stack }) => answer({ did: 'error', job: number, message, stack });
+    inflated(request.weights).then(weights => begin({ ...request, weights })).catch(fail);
   } else if (what in DOES) {
-    const job = { number, news: new News(), told: performance.now(), seconds: 0, paused: false };
-    job.steps = DOES[what](request, job);
-    jobs.set(number, job);
+    begin(request);
   } else {
     const expected = Object.keys({ ...DOES, ...CONTROLS }).join(', ');
     answer({ did: 'error', job: number, message: `do: ${what}; expected one of ${expected}`, stack: '' });
