@@ -273,6 +273,15 @@ def test_slightly_has_a_number_on_both_sides(middle, verdict, null):
     assert verdict == "undecided" or sides["null"] in (0.0, 0.03)
 
 
+def test_sentences_of_ours_are_told_from_the_claims_of_2017(shown):
+    claims = ledger.Ledger()
+    claims.state("B13", "the rule")
+    assert "The claim is from the report on MNIST, 2017." in shown[-1]
+    claims.state("E03", "the rule")
+    assert "The sentence is ours, on what is reported in 2510.04525, 2025." in shown[-1]
+    assert sum(map(ledger.of_2017, ledger.CLAIMS)) == 33
+
+
 def test_several_effects_agree_only_where_all_intervals_lie_on_one_side():
     above, below = (intervals.mean([sign * 1.0, sign * 1.1, sign * 1.2]) for sign in (1, -1))
     both = intervals.mean([-1.0, 0.0, 1.2])
