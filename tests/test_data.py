@@ -226,7 +226,7 @@ def test_photographs_are_named_by_their_folder_in_that_of_the_data(tmp_path, mon
     assert sources.photos_folder("photos8k") == tmp_path / "photos8k"
     assert sources.photos_folder("photos") == tmp_path / "coco"
     assert sources.photos_folder(str(tmp_path)) == tmp_path
-    with pytest.raises(ValueError, match="holds no folder photos64$"):
+    with pytest.raises(ValueError, match=r"holds no folder photos64$"):
         sources.photos_folder("photos64")
 
 
