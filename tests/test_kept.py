@@ -9,6 +9,7 @@ import torch
 from nbutils.nade.inpainter import InpainterConfig
 from nbutils.nade.objective import Inpainting
 from nbutils.pixelrnn.models import RecurrentConfig
+from nbutils.reports import publications
 from nbutils.training import checkpoints, kept
 from nbutils.training.digit_data import DigitData
 from nbutils.training.inpainting import PictureData
@@ -59,9 +60,9 @@ def test_the_same_job_takes_what_was_kept_instead_of_training(tmp_path, store, j
     assert all(torch.equal(tensor, halves[name]) for name, tensor in weights(taken).items())
     for name, tensor in taken.model.state_dict().items():
         assert torch.equal(tensor.cpu(), halves[name].to(tensor.dtype))
-    said = kept.told({"The net": taken.checkpoint})
+    said = publications.told({"The net": taken.checkpoint})
     assert "half precision: The net (4 steps, 0 minutes) on one core at commit `0123abc`." in said
-    assert kept.told({"The net": own.checkpoint}) == ""
+    assert publications.told({"The net": own.checkpoint}) == ""
 
 
 @pytest.mark.parametrize(
@@ -70,14 +71,14 @@ def test_the_same_job_takes_what_was_kept_instead_of_training(tmp_path, store, j
 def test_a_job_that_differs_by_one_value_trains(tmp_path, store, change):
     kept.keep(DIGITS.fit(tmp_path / "there").checkpoint, store, "small", **ORIGIN)
     run = DIGITS.vary(**change).fit(tmp_path / "here", beforehand=store)
-    assert kept.told({"run": run.checkpoint}) == ""
+    assert publications.told({"run": run.checkpoint}) == ""
 
 
 @pytest.mark.slow
 def test_of_jobs_side_by_side_those_are_taken_that_were_kept(tmp_path, store):
     kept.keep(DIGITS.fit(tmp_path / "there").checkpoint, store, "small", **ORIGIN)
     runs = fit_all([DIGITS, DIGITS.vary(beta2=0.9)], tmp_path / "here", store)
-    assert [bool(kept.told({"run": run.checkpoint})) for run in runs] == [True, False]
+    assert [bool(publications.told({"run": run.checkpoint})) for run in runs] == [True, False]
 
 
 def test_what_began_with_a_kept_training_is_known_by_it(tmp_path, store):
@@ -87,10 +88,10 @@ def test_what_began_with_a_kept_training_is_known_by_it(tmp_path, store):
     kept.keep(after.fit(tmp_path / "there").checkpoint, store, "after", **ORIGIN)
     again = PICTURES.fit(tmp_path / "here", beforehand=store)
     follows = PICTURES.vary(loss="emd1", begin_with=again.checkpoint).fit(tmp_path / "here", beforehand=store)
-    assert "(4 steps" in kept.told({"after": follows.checkpoint})
+    assert "(4 steps" in publications.told({"after": follows.checkpoint})
     of_another = PICTURES.vary(**{"settings.seed": 1}).fit(tmp_path / "here")
     other = PICTURES.vary(loss="emd1", begin_with=of_another.checkpoint)
-    assert kept.told({"other": other.fit(tmp_path / "here", beforehand=store).checkpoint}) == ""
+    assert publications.told({"other": other.fit(tmp_path / "here", beforehand=store).checkpoint}) == ""
 
 
 def test_a_damaged_file_is_named_and_nothing_is_trained(tmp_path, store, monkeypatch):

@@ -29,12 +29,13 @@ _NAMES_BY_LEAST = {
         learning_rate chrono_learning_rate learning_rates gru_learning_rate
     """,
     1: """
+        described_steps
         hole_size num_train num_valid steps width layers kernel_size reader_kernel validate_every
         num_pictures gibbs_steps scored_variables start_steps emd_steps schedule_steps repeat_steps num_sweeps
         num_seeds chrono_steps classifier_steps lengths patch_sizes num_searched merger_planes
         micro_batches checkpoint_every depths long_steps timed_width num_repeats num_trials budget
         max_work num_processes gru_steps gru_batch_size num_particles patch_size
-        evaluations repair_steps puzzle_steps num_grids digit_steps described_steps
+        evaluations repair_steps puzzle_steps num_grids digit_steps
     """,
     2: """
         batch_size reader_size num_masks num_samples num_scored num_orders num_levels repeat_size

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..evidence import results
 from ..files import written_whole
 from ..show import figures
+from ..training import checkpoints
 from . import series
 
 MANIFEST = "published.json"
@@ -37,6 +38,28 @@ def trainings():
     """The folder of the trainings that are kept in the clone that this package is used from, for `Job.fit`,
     which takes those that are the job in hand; None where it is no clone."""
     return series.NOTEBOOKS.parent / "docs" / "trained" if series.NOTEBOOKS.is_dir() else None
+
+
+def told(paths):
+    """A sentence on those among finished trainings that were made beforehand, Markdown; "" where none was.
+
+    Args:
+        paths: dict from a name to the path of a checkpoint.
+    """
+    by_origin = {}
+    for name, path in paths.items():
+        found = checkpoints.description(path)
+        if "trained_in" in found:
+            hours = found["progress"]["seconds"] / 3600
+            length = f"{hours:.1f} hours" if hours >= 0.1 else f"{60 * hours:.0f} minutes"
+            by_origin.setdefault((found["processor"], found["commit"]), []).append(
+                f"{name} ({found['progress']['step']:,} steps, {length})"
+            )
+    where = [
+        f"{', '.join(names)} on {processor} at commit `{commit}`"
+        for (processor, commit), names in by_origin.items()
+    ]
+    return f"**Trained beforehand**, weights kept in half precision: {'; '.join(where)}." if where else ""
 
 
 def place(reports, checkpoint, *notebooks):

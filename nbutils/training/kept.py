@@ -132,25 +132,3 @@ def take(path, folder):
     with written_whole(place) as beside:
         shutil.copyfile(path, beside)
     return {"metrics": description["progress"]["metrics"], "checkpoint": place}
-
-
-def told(paths):
-    """A sentence on those among finished trainings that were made beforehand, Markdown; "" where none was.
-
-    Args:
-        paths: dict from a name to the path of a checkpoint.
-    """
-    by_origin = {}
-    for name, path in paths.items():
-        found = checkpoints.description(path)
-        if "trained_in" in found:
-            hours = found["progress"]["seconds"] / 3600
-            length = f"{hours:.1f} hours" if hours >= 0.1 else f"{60 * hours:.0f} minutes"
-            by_origin.setdefault((found["processor"], found["commit"]), []).append(
-                f"{name} ({found['progress']['step']:,} steps, {length})"
-            )
-    where = [
-        f"{', '.join(names)} on {processor} at commit `{commit}`"
-        for (processor, commit), names in by_origin.items()
-    ]
-    return f"**Trained beforehand**, weights kept in half precision: {'; '.join(where)}." if where else ""

@@ -11,7 +11,8 @@ from pathlib import Path
 import nbformat
 
 from ...files import write_text
-from ...training import checkpoints, kept
+from ...training import checkpoints
+from ...training.kept import halved
 from .. import parameters, series
 from ..render import rendering
 from ..run import records, workers
@@ -139,7 +140,7 @@ def publish_models(reports, notebook, to, report=print):
                 "can use"
             )
         named = workers.named_checkpoints(reports, sidecar)
-        files = {place: kept.halved(*checkpoints.load(path)) for place, path in sorted(named.items())} | {
+        files = {place: halved(*checkpoints.load(path)) for place, path in sorted(named.items())} | {
             f"{notebook}.json": sidecar
         }
     changed = placing.place(to, files, manifest)
@@ -252,7 +253,7 @@ def _files(reports, notebooks, outcomes):
             f"{reports}: results name the checkpoint {odd[0]!r}; expected a path from that folder, as "
             "os.path.relpath gives"
         )
-    files = {place: kept.halved(*checkpoints.load(path)) for place, path in sorted(named.items())}
+    files = {place: halved(*checkpoints.load(path)) for place, path in sorted(named.items())}
     for path in sorted(reports.glob("*.npy")):
         if any(path.name in page for page in pages.values()):
             files[path.name] = path.read_bytes()
