@@ -124,6 +124,16 @@ def test_intervals_are_those_of_student():
     assert (mean - half, mean + half) == pytest.approx((low, high))
 
 
+def test_an_interval_that_nearly_touches_zero_is_told_so_that_one_sees_on_which_side_it_ends():
+    assert intervals.told({"mean": -0.3534, "half": 0.3467}) == "-0.353 ± 0.347"
+    assert intervals.told({"mean": 0.5, "half": 0.2}) == "+0.50 ± 0.20"
+    assert intervals.told({"mean": 0.0, "half": 0.0}) == "+0.00 ± 0.00"
+
+
+def test_what_was_repeated_is_told_by_its_median_and_its_ends():
+    assert intervals.ranged([3.0, 1.0, 2.5], ".1f") == "2.5 (1.0 to 3.0)"
+
+
 def test_an_effect_is_decided_only_where_its_interval_excludes_zero():
     assert intervals.effect([1.0, 1.1, 0.9])["verdict"] == "more"
     assert intervals.effect([-1.0, -1.1, -0.9])["verdict"] == "less"
