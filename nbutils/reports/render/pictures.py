@@ -45,8 +45,8 @@ def evidence(notebook, place):
 
 
 def animations(text):
-    """The animations of a figure: list of dicts with `address`, `frames`, `alt`, and `caption`, the words by
-    which a hole is filled, where the alternative text ends with them."""
+    """The animations of a figure: list of dicts with `address`, `frames`, `alt`, and, where the alternative
+    text ends with the words by which a hole is filled, `caption`, and `way`, what stands before."""
     return _read(text).animations
 
 
@@ -72,7 +72,8 @@ class _Pictures(HTMLParser):
         elif tag == "img" and kind == "moving":
             self.alt = given["alt"]
         elif tag == "img" and self.frames:
-            said = {"alt": self.alt, "caption": self.alt.partition("caption: ")[2]}
+            way, _, caption = self.alt.partition("; caption: ")
+            said = {"alt": self.alt, "caption": caption, "way": way if caption else ""}
             self.animations.append({"address": given["src"], "frames": self.frames} | said)
             self.frames = None
         elif tag == "img":
