@@ -291,8 +291,10 @@ def test_the_answer_stands_under_the_question_beside_the_key_figure(reader):
     ]
     assert places == sorted(places)
     links = answer.locator("li").first.locator("a")
-    assert links.all_text_contents() == ["Figure 1", "code", "number"]
-    assert links.nth(2).get_attribute("title") == "bits in article.json"
+    assert links.all_text_contents() == ["Figure 1", "code"]
+    number = answer.locator("li").first.locator(".evidence .term")
+    number.hover()
+    reader.locator("#preview").filter(has_text="bits = 1, in article.json").wait_for()
     links.nth(1).click()  # to the code that drew it, which opens
     drew = reader.locator("details.mark[open] pre")
     assert "animation.animations" in drew.inner_text()
@@ -367,13 +369,15 @@ def test_the_slider_says_where_an_animation_is_and_facts_stand_once_where_they_a
     figure.scroll_into_view_if_needed()
     place, slider = figure.locator(".place"), figure.get_by_label("Frame")
     place.filter(has_text="frame 3 of 5").wait_for()
-    assert not figure.locator(".frame-facts").first.is_visible()
+    assert figure.locator(".frame-facts").first.is_visible()
+    height = figure.bounding_box()["height"]
     slider.focus()
     reader.keyboard.press("Home")
     reader.keyboard.press("ArrowRight")
     assert place.inner_text() == slider.get_attribute("aria-valuetext") == "frame 2 of 5, step 1, alpha 1"
     facts = figure.locator(".frame-facts").all_inner_texts()
     assert facts == [f"{cell} known" for cell in range(7)]
+    assert figure.bounding_box()["height"] == height  # whether it plays or not
     reader.wait_for_timeout(400)
     assert place.inner_text().startswith("frame 2 of 5")
     figure.locator("button.pause").click()

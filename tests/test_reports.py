@@ -390,7 +390,7 @@ results.save(reports, "01_first", {"gain": {"bits": 4.2}}, [found])"""
     page = (out / "01_first.html").read_text()
     finding = re.search(r"<li>Gains &lt;b&gt;\..*?</li>", page)[0]
     assert '<a href="#table-first">Table 1</a>' in finding
-    assert '<a href="01_first.json" title="gain/bits in 01_first.json">number</a>' in finding
+    assert 'title="gain/bits = 4.2, in 01_first.json">number</dfn>' in finding
     drew = re.search(r'href="#(code-[^"]*)"', finding)[1]
     assert (
         re.findall(r'<details class="code mark" id="(code-[^"]*)"', page[: page.index('id="table-first"')])[

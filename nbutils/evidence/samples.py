@@ -90,6 +90,7 @@ class Originals:
             "roughness": f"{float(found['roughness'].mean()):.1f}",
             "error": f"{float(error.mean()):.1f}",
             "colour": self.told(pictures),
+            "missing": counted(self.missing(pictures)),
             "extremes": f"{float(found['extremes'].mean()):.1%}",
         }
         if torch.equal(pictures, truth):
@@ -110,6 +111,10 @@ class Originals:
             return []
         hidden = self.hole[0, 0].numpy()
         return painted_colours.answers(self.indices[: len(pictures)], self.seed, pictures, hidden, part)
+
+    def missing(self, pictures):
+        """For each picture that `colours` speaks of: whether its main object is not there at all."""
+        return [seen == painted_colours.NOTHING for seen, _ in self.painted(pictures)]
 
     def wholly_hidden(self, count):
         """Of the first `count` pictures, for each that `colours` speaks of: whether nothing of the colour of

@@ -19,7 +19,7 @@ _STYLE = (
     ".animated .moving,.animated .alone .strip{display:block}"
     ".animated.paused .strip,.animated.driven .strip{display:block}"
     ".animated.paused .moving,.animated.driven .moving{display:none}"
-    ".animated .frame-facts{display:none}.animated.paused .frame-facts{display:block}"
+    ".animated .frame-facts{display:block}"
     "@media print{.animated .moving{display:none}.animated .strip{display:block}"
     ".animated .strip>img{transform:var(--last)!important}}"
     "@media (prefers-reduced-motion:reduce){.animated .moving{display:none}.animated .strip{display:block}}"
@@ -79,8 +79,8 @@ def _with_one_palette(frames):
 
 
 def facts(result, picture, hole, schedule=None):
-    """What each frame of one picture of a `sampling.InpaintResult` shows: step, alpha, known variables and
-    mean entropy; a list of strings.
+    """What each frame of one picture of a `sampling.InpaintResult` shows: step, alpha, variables that are
+    known, or kept, and the mean entropy of the others; a list of strings.
 
     Args:
         result: InpaintResult.
@@ -95,9 +95,10 @@ def facts(result, picture, hole, schedule=None):
         parts = [f"step {steps} of {last}"]
         if schedule and steps:
             parts.append(f"alpha {schedule(steps - 1, last):.3g}")
-        parts.append(f"{int((known & hole).sum())} of {int(hole.sum())} known")
+        # a step of Gibbs sampling keeps what it does not draw again
+        parts.append(f"{int((known & hole).sum())} of {int(hole.sum())} {'kept' if schedule else 'known'}")
         if len(predicted):
-            parts.append(f"{float(predicted.mean()):.1f} bits")
+            parts.append(f"doubt {float(predicted.mean()):.1f} bits")
         lines.append(", ".join(parts))
     return lines
 
@@ -112,8 +113,7 @@ def cell(frames, known_frames, label, alt, width=128, frame_facts=None, millisec
         label: text under it.
         alt: what it shows, for those who cannot see it.
         width: on the page, pixels.
-        frame_facts: a text for each frame, parts with commas between, shown when the reader stops at it; from
-            `facts`, say.
+        frame_facts: a text for each frame, parts with commas between, shown with it; from `facts`, say.
         milliseconds: how long a frame lasts.
         alone: only as frames that a page's script moves, which takes half the room; where no script runs it
             stands still.
@@ -140,7 +140,8 @@ def cell(frames, known_frames, label, alt, width=128, frame_facts=None, millisec
     if label:
         link = f'<a href="#parameters" title="The parameters of this run">{escape(label)}</a>'
         text = f'<span style="display:block;font-size:.8em;overflow-wrap:break-word">{link}</span>'
-    told = '<span class="frame-facts" style="font-size:.7em"></span>'
+    room = "min-height:2.8em;" if any(frame_facts) else ""  # so that nothing moves when it is said
+    told = f'<span class="frame-facts" style="{room}font-size:.7em"></span>'
     marked = ' class="alone"' * alone
     return f'<div{marked} style="width:{width}px">{moving}{still}{text}{told}</div>'
 

@@ -145,10 +145,13 @@ def block(folder, titles, findings, moving, profile, commits, also=""):
 
 def _labels(shown):
     """What each of the animations is filled by, or shows: one sentence each."""
-    captions = [text.partition("caption: ")[2] for text in shown]
-    if all(captions):
-        numbered = enumerate(captions, 1)
-        return " ".join(f"({number}) *{figures.plain(caption)}*" for number, caption in numbered)
+    said = [text.partition("; caption: ") for text in shown]
+    if all(caption for _, _, caption in said):
+        numbered = enumerate(said, 1)
+        return " ".join(
+            f"({number}) *{figures.plain(caption)}* {figures.plain(way)}."
+            for number, (way, _, caption) in numbered
+        )
     return f"{figures.plain('; '.join(shown))}."
 
 

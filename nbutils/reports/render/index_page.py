@@ -36,8 +36,8 @@ _TIMELINE = (
     ),
     (
         "9 April 2017",
-        "Shallow nets are easier to train, an earth mover's distance is a smoother loss, and nothing "
-        "overfits.",
+        "Shallow nets are easier to train, an earth mover's distance is a smoother way to punish a wrong "
+        "guess, and no net learns its pictures by heart.",
         ("New inpainting samples", "04/09/shallow-emd/"),
         ("03", "09"),
         "What each loss is best served by, and small controlled trainings that change one thing at a time.",
@@ -51,7 +51,7 @@ _TIMELINE = (
     ),
     (
         "23 April 2017",
-        "Colder conditionals and a schedule that resamples less and less.",
+        "A lower temperature, and a schedule that draws less and less of the hole again.",
         ("Tweaking the generative process", "04/23/tweaking-sampling/"),
         ("06",),
         "The schedule as it was described beside what the published animations show, which is not the same.",

@@ -45,8 +45,8 @@ def evidence(notebook, place):
 
 
 def animations(text):
-    """The animations of a figure: list of dicts with `address`, `frames`, `alt`, and `caption`, the words by
-    which a hole is filled, where the alternative text ends with them."""
+    """The animations of a figure: list of dicts with `address`, `frames`, `alt`, and, where the alternative
+    text ends with the words by which a hole is filled, `caption`, and `way`, what stands before."""
     return _read(text).animations
 
 
@@ -71,7 +71,8 @@ class _Pictures(HTMLParser):
             self.frames = int(given["data-frames"])
         elif tag == "img" and self.frames:
             alt = given["alt"].removesuffix(", stopped")
-            said = {"alt": alt, "caption": alt.partition("caption: ")[2]}
+            way, _, caption = alt.partition("; caption: ")
+            said = {"alt": alt, "caption": caption, "way": way if caption else ""}
             self.animations.append({"address": given["src"], "frames": self.frames} | said)
             self.frames = None
         elif tag == "img" and kind != "moving":

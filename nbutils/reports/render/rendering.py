@@ -16,7 +16,7 @@ from nbformat.v4 import new_markdown_cell
 from ...files import write_text
 from .. import series
 from . import fonts, index_page, panels, pictures, searching
-from .cells import TEMPLATES, LinkError, Renderer, ReportExporter, arranged
+from .cells import TEMPLATES, LinkError, Renderer, ReportExporter, Terms, arranged
 
 _OF_ALL = ("index.html", "status.html", "search.html")  # of the series as a whole
 _SEAL = "\n<!-- digest "  # before a digest that tells a page cut short or altered from a whole one
@@ -96,10 +96,10 @@ def _finding(finding, body, name):
     if not shown:
         raise LinkError(f"a finding refers to {evidence}, which no figure or table of the page is named")
     code = re.findall(r' id="(code-[^"]*)"', body[: shown.start()])[-1]
-    place = escape(f"{finding['number']} in {name}.json")
+    said = escape(f"{finding['number']} = {finding.get('value', '...')}, in {name}.json")
     links = (
         f'<a href="#{evidence}">{evidence}</a>, <a href="#{code}">code</a>, '
-        f'<a href="{name}.json" title="{place}">number</a>'
+        f'<dfn class="term" role="button" tabindex="0" title="{said}">number</dfn>'
     )
     return f'<li>{escape(finding["text"])} <span class="evidence">({links})</span></li>'
 
@@ -286,7 +286,13 @@ def _index(out, cards, outcomes, written, run=None):
         written: dict from the name of a notebook to its page, of those that have one.
         run: see `write_index`; None where it has ended.
     """
-    shown = {"cards": list(cards.values()), "outcomes": outcomes, "run": run}
+    terms = Terms()
+
+    def explained(text):
+        """Plain text as HTML, the first use of each term of the glossary marked."""
+        return terms.explained(escape(text, quote=False))
+
+    shown = {"cards": list(cards.values()), "outcomes": outcomes, "run": run, "explained": explained}
     index = template("index_page").render(shown | index_page.shown(cards, _ledger(out, cards)))
     status = template("status_page").render(shown | {"common": index_page.common(cards, outcomes)})
     searched = [
@@ -324,4 +330,16 @@ def _digest(content):
 
 def _findings(out, name):
     path = out / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")).get("findings", []) if path.is_file() else []
+    saved = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return [finding | {"value": _shown(saved, finding["number"])} for finding in saved.get("findings", [])]
+
+
+def _shown(saved, place):
+    """The number that stands at a place of saved results, as text; "..." where none does."""
+    value = saved
+    for part in place.split("/"):
+        try:
+            value = value[int(part) if isinstance(value, list) else part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return "..."
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
