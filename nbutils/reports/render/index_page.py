@@ -83,6 +83,7 @@ def shown(cards, claims):
     of_2017 = [claim for claim in claims if ledger.of_2017(claim["id"])]
     return {
         "title": TITLE,
+        "play": next((card for card in every if card["plays"] and card["page"]), None),
         "hero": next((card for card in most_telling(every) if card["animations"]), None),
         "headlines": [card for card in most_telling(every) if card["findings"]][:_HEADLINES],
         "entrances": _entrances(every),
