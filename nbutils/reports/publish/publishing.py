@@ -108,7 +108,7 @@ def compare(to, report=print):
     del manifest["files"]
     files[then_and_now.PAGE] = then_and_now.page(files, manifest).encode()
     changed = placing.place(to, files, manifest)
-    report(f"{to / then_and_now.PAGE}: {f'{changed} files changed' if changed else 'nothing changed'}")
+    report(f"{to / then_and_now.PAGE}: {'written' if changed else 'nothing changed'}")
 
 
 def _findings(files, name):

@@ -93,6 +93,7 @@ def _row(entry):
         what = entry["measurement"].rstrip(".")
         number = f": {telling.number(entry)}" if entry["effect"] is not None else ""
         measured, verdict = f"{what[:1].upper()}{what[1:]}{number}.", f"**{entry['verdict']}**"
+        verdict += ", by a rule that has changed since" if known.history else ""
     where = ""
     if entry["notebook"]:
         number = entry["notebook"].partition("_")[0]
