@@ -44,7 +44,8 @@ def keep(checkpoint, to, name, *, commit, processor):
     place = Path(to) / f"{name}.safetensors"
     with written_whole(place) as beside:
         beside.write_bytes(halved(tensors, description | facts))
-    of_people = {key: description[key] for key in ("name", "model", "config", "task", "settings", "versions")}
+    told = ("name", "model", "config", "task", "settings", "versions")
+    of_people = {key: description[key] for key in told if key in description}
     hours = round(description["progress"]["seconds"] / 3600, 2)
     curve = description["progress"]["metrics"]
     write_json(
