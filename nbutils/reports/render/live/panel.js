@@ -346,6 +346,7 @@ class Player {
       this.finished = `${how}, ${heard.seconds.toFixed(1)} s`;
       this.job = 0;
       this.running(false);
+      return this.arrived();
     } else if (heard.did === 'error') return this.end(`It did not work: ${heard.message}`);
     if (!this.waiting) requestAnimationFrame(() => {
       this.waiting = false;
