@@ -52,10 +52,25 @@ def test_the_most_telling_report_that_moves_opens_the_page():
         "02": card("02", animations=["b"], telling=1, findings=["second"]),
         "03": card("03", telling=2, findings=["third"]),
     }
-    shown = index_page.shown(cards, [{"verdict": "refuted"}])
+    claims = [{"id": "A01", "verdict": "refuted"}, {"id": "E01", "verdict": "supported"}]
+    shown = index_page.shown(cards, claims)
     assert shown["hero"] is cards["02"]
     assert shown["headlines"] == [cards["02"], cards["03"]]
-    assert shown["ledger"] == [("supported", 0), ("refuted", 1), ("undecided", 0)]
+    assert shown["ledger"] == [("supported", 0), ("refuted", 1), ("undecided", 0)]  # of 2017
+    assert shown["since"] == [("supported", 1), ("refuted", 0), ("undecided", 0)]
+    assert not index_page.shown(cards, claims[:1])["since"]
+    assert shown["standing"] is None  # of a ledger that does not say what its verdicts are about
+    told = [
+        {"id": claim, "verdict": verdict, "standing": standing}
+        for claim, verdict, standing in (
+            ("A01", "refuted", "on drawn scenes"),
+            ("A02", "supported", "as stated"),
+            ("A03", "undecided", "too small to say"),
+            ("A04", "undecided", "as stated"),
+        )
+    ]
+    standing = {"as_stated": 1, "elsewhere": 1, "too_small": 1}
+    assert index_page.shown(cards, told)["standing"] == standing
 
 
 def test_ways_to_read_are_made_of_what_notebooks_say_of_themselves():

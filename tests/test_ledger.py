@@ -232,7 +232,7 @@ def test_a_verdict_says_what_it_is_about_and_none_is_given_by_a_run_that_is_too_
     assert standings["A07"] == ("supported", "on drawn scenes")
     assert standings["A09"] == ("undecided", "too small to say")
     assert claims.entries[-1]["short"] == "20 pictures, and it takes 64"
-    assert "It is said of music, and tried on pictures here." in ledger.provenance(ledger.CLAIMS["A10"])[0]
+    assert "It is said of music, and tried on pictures here." in ledger.provenance("A10")[0]
     assert ledger.standings(claims.entries) == dict.fromkeys(ledger.standings([]), 1)
     assert ledger.short_of(nats=(float("nan"), 0))
 

@@ -297,6 +297,11 @@ BAD = {
     "noise": ({"strategy": "greedy", "noise": 1.0}, "noise: is for 'maskgit'"),
     "redrawn": ({"strategy": "informed_gibbs", "redrawn": 0.0}, "redrawn: 0.0"),
     "remasking": ({"strategy": "remdm", "remasking": 1.5}, "remasking: 1.5"),
+    "remasking from a picture": ({"strategy": "remdm", "start": "image"}, "begins with an empty hole"),
+    "unknown order": ({"strategy": "surest", "blocks": [3]}, "strategy: 'surest'; expected one of"),
+    "order and partition": ({"strategy": "greedy", "blocks": [[0, 2], [1]]}, "for the order to say"),
+    "half a variable": ({"strategy": "orderless", "blocks": [1.5, 1.5]}, "whole numbers"),
+    "half a hole": ({"strategy": (2, 0), "blocks": [2]}, "not the 3 hole variables"),
 }
 
 
@@ -307,8 +312,20 @@ def test_impossible_schedules_are_refused_at_the_door(options, message):
         sampling.inpaint(Joint(0), image, image > 0, **options)
 
 
+def test_likelihoods_refuse_impossible_partitions_too():
+    image = torch.zeros(1, 1, 1, 3, dtype=torch.long)
+    for ordering, blocks, message in (
+        ("surest", [3], "ordering: 'surest'"),
+        ("greedy", [[0, 2], [1]], "for the order to say"),
+        ("orderless", [3, 0], "at least one variable in every block"),
+        ("antigreedy", [2, 2], "4 variables in 2 blocks"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            likelihood.hole_nll(Joint(0), image, image > 0, ordering=ordering, blocks=blocks)
+
+
 @pytest.mark.parametrize("split", [splits.uniform, splits.cosine, lambda d, k: splits.optimal([1.0] * d, k)])
-@pytest.mark.parametrize("rounds", [0, 4, -1])
+@pytest.mark.parametrize("rounds", [0, 4, -1, 2.5])
 def test_more_rounds_than_variables_are_refused(split, rounds):
     with pytest.raises(ValueError, match=f"rounds: {rounds}; expected 1 to 3"):
         split(3, rounds)

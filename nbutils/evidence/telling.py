@@ -38,6 +38,14 @@ MEASURED = {
     "B11": "Failures with 2 x 2 pixels beyond twice those with one",
     "B12": "How much better a run looks on the pictures that selected it",
     "B13": "Falls from a good result to almost chance that were seen",
+    "E01": "How many times what was foretold is lost in fact",
+    "E02": "The most that the foretold best loses beyond another split (minus: saves), of what a hole costs",
+    "E03": "The temperature at which the model would be as certain as what MaskGIT draws (1: no sharper)",
+    "E04": "How many more grids are valid if the surest cell is next",
+    "E05": "How many evaluations the bound saves",
+    "E06": "How much more (minus: less) than the better of the two a spread-out order costs",
+    "E07": "How much farther (minus: nearer) from the originals hiding again ends than Gibbs sampling",
+    "E08": "How many more planted errors are repaired by an evaluation",
 }
 
 

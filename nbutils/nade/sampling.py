@@ -123,11 +123,12 @@ def inpaint(
         redrawn: of "informed_gibbs": which share of the block is drawn again, above 0 to 1, one variable at
             least; None is a quarter.
         schedule: for Gibbs, (step, num_steps) -> alpha; None is `schedules.annealed` with its defaults.
-        num_steps: Gibbs steps, or rounds of "remdm"; None is the number of variables in each example's own
-            hole.
+        num_steps: Gibbs steps, or rounds of "remdm", which may be more than there are variables; None is the
+            number of variables in each example's own hole.
         convention: "resample": alpha is the probability of being resampled, as described in 2017; "keep": of
             being kept, as published.
-        start: what the hole is filled with first: uniform noise, black, or what stands there in `image`.
+        start: what the hole is filled with first: uniform noise, black, or what stands there in `image`,
+            which "maskgit" and "remdm" refuse.
         engine: "dense" evaluates the whole net for every step; "incremental" computes what has changed and is
             needed, and draws variables that do not feel each other together; "auto" counts before every
             prediction which is cheaper. The samples are the same up to rounding. A model that is no
@@ -157,7 +158,7 @@ def inpaint(
     )
     _check_useful(strategy, [name for name, given in not_default.items() if given])
     _check_blocks(blocks, entropy_bound, noise, remasking)
-    _check_redrawn(redrawn)
+    _check_looking_back(strategy, start, redrawn)
     check_pictures(model, image, known, caption, caption_length)
     if blocks is not None:
         blocks = splits.checked(blocks, (~known).flatten(1).sum(1))
@@ -241,7 +242,12 @@ def _check_blocks(blocks, entropy_bound, noise, remasking):
         raise ValueError(f"remasking: {remasking}; expected 0 to 1")
 
 
-def _check_redrawn(redrawn):
+def _check_looking_back(strategy, start, redrawn):
+    if start == "image" and isinstance(strategy, str) and strategy in ("maskgit", "remdm"):
+        raise ValueError(
+            f"start: 'image' for {strategy!r}, which begins with an empty hole and would not look at it; "
+            f"expected one of {', '.join(GIBBS)}, which begin with a full one"
+        )
     if redrawn is not None and not 0 < redrawn <= 1:
         raise ValueError(f"redrawn: {redrawn}; expected a share above 0, 1 at most")
 

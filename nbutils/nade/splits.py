@@ -7,6 +7,8 @@ time costs h(d) + ... + h(d + m - 1).
 """
 
 import math
+import numbers
+import operator
 
 import numpy as np
 
@@ -83,9 +85,17 @@ def checked(sizes, variables):
     """The sizes of blocks as a list of ints.
 
     Raises:
-        ValueError: an empty block, or sizes that do not add up to the hole's `variables`, int64 (B,).
+        ValueError: sizes that are no whole numbers, an empty block, or sizes that do not add up to the hole's
+            `variables`, int64 (B,).
     """
-    sizes = [int(size) for size in sizes]
+    given = sizes
+    try:
+        sizes = [operator.index(size) for size in sizes]
+    except TypeError:
+        raise ValueError(
+            f"blocks: {given!r}; expected how many variables each block has, whole numbers; which variables "
+            "they are is for the order to say"
+        ) from None
     if not sizes or min(sizes) < 1:
         raise ValueError(f"blocks: {sizes}; expected at least one variable in every block")
     for example, count in enumerate(variables.tolist()):
@@ -96,5 +106,5 @@ def checked(sizes, variables):
 
 
 def _check(variables, rounds):
-    if not 1 <= rounds <= variables:
+    if not isinstance(rounds, numbers.Integral) or not 1 <= rounds <= variables:
         raise ValueError(f"rounds: {rounds}; expected 1 to {variables}, one variable in every block at least")

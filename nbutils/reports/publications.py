@@ -80,6 +80,17 @@ def fitting(notebook, **choices):
     return None
 
 
+def of_photographs():
+    """The folder and the results of a published report 05 whose models were trained on photographs; None
+    where there is none."""
+    docs = series.NOTEBOOKS.parent / "docs"
+    for path in sorted(docs.glob("**/05_sampling_orderings.json")):
+        saved = results.load(path.parent, path.stem)
+        if saved["choices"]["data"] != "scenes":
+            return path.parent, saved
+    return None
+
+
 def take(reports, notebook, **choices):
     """Copy the published models of a notebook that were trained with these `choices` into a folder of
     reports, as if trained there.

@@ -100,7 +100,7 @@ def _headlines(findings):
     return [(name, found[0]) for name, found in findings.items() if found][:_FINDINGS]
 
 
-def block(folder, titles, findings, moving, profile, commit):
+def block(folder, titles, findings, moving, profile, commits, also=""):
     """The text between the markers.
 
     Args:
@@ -108,7 +108,8 @@ def block(folder, titles, findings, moving, profile, commit):
         titles: dict from name of a notebook to its title.
         findings: dict from name to a list of what `results.finding` gives, the most telling notebook first.
         moving: from `moving_pictures`.
-        profile, commit: of the run.
+        profile, commits: of the run; commits of its notebooks, each once, the last one last.
+        also: name of the page that sets 2017 beside it; empty where there is none.
     """
     parts = []
     if moving:
@@ -124,7 +125,12 @@ def block(folder, titles, findings, moving, profile, commit):
         f"([report {_number(name)}]({folder}/{name}.html#{finding['evidence']}))"
         for name, finding in _headlines(findings)
     ]
-    made = f"the run of commit `{commit}` at profile `{profile}`"
+    by = (
+        f"commit `{commits[-1]}`"
+        if len(commits) == 1
+        else f"{len(commits)} commits, the last `{commits[-1]}`"
+    )
+    made = f"a run at profile `{profile}` by {by}"
     reports = f"**[All {len(titles)} reports]({folder}/index.html)**"
     parts.append(f"{reports}: {made}." + " It found:" * bool(found))
     parts.append("\n".join(found))
@@ -132,6 +138,7 @@ def block(folder, titles, findings, moving, profile, commit):
         f'[{_number(name)}]({folder}/{name}.html "{_title(title)}")' for name, title in titles.items()
     )
     ways = f"[how each was run]({folder}/status.html), [search]({folder}/search.html)"
+    ways += f", [2017 and now]({folder}/{also})" if also else ""
     parts.append(f"Page by page: {pages}; {ways}.")
     return "\n\n".join(part for part in parts if part)
 

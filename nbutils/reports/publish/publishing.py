@@ -57,7 +57,9 @@ def publish(reports, to, report=print):
         files[then_and_now.PAGE] = beside.encode()
     titles = {name: rendering.title_and_abstract(notebook)[0] for name, notebook in notebooks.items()}
     findings = {name: _findings(files, name) for name in order}
-    shown = front_page.block(to.name, titles, findings, moving, manifest["profile"], manifest["commit"])
+    commits = _commits(manifest)
+    also = then_and_now.PAGE if beside else ""
+    shown = front_page.block(to.name, titles, findings, moving, manifest["profile"], commits, also)
     readme = to.parent / "README.md"
     before = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     try:
@@ -80,6 +82,12 @@ def publish(reports, to, report=print):
         report(f"{readme}: left as it is, as it has no {front_page.BEGIN}")
 
 
+def _commits(manifest):
+    """The commits that made the notebooks of a publication, each once, that of the last run last."""
+    by_time = sorted(manifest["notebooks"].values(), key=lambda fact: fact["started"])
+    return list(reversed(dict.fromkeys(fact["commit"] for fact in reversed(by_time))))
+
+
 def compare(to, report=print):
     """Write the page that sets 2017 beside a publication anew, from what stands in its folder.
 
@@ -100,7 +108,7 @@ def compare(to, report=print):
     del manifest["files"]
     files[then_and_now.PAGE] = then_and_now.page(files, manifest).encode()
     changed = placing.place(to, files, manifest)
-    report(f"{to / then_and_now.PAGE}: {f'{changed} files changed' if changed else 'nothing changed'}")
+    report(f"{to / then_and_now.PAGE}: {'written' if changed else 'nothing changed'}")
 
 
 def _findings(files, name):

@@ -30,17 +30,23 @@ def page(files, manifest):
 
     Args:
         files: of the publication, dict from name to bytes.
-        manifest: what made it: `profile`, `commit`, `date`.
+        manifest: what made it: `profile`, `commit`, `date`, and `notebooks`, each with its `commit`.
     """
     if CLAIMS not in files:
         return None
-    entries = json.loads(files[CLAIMS])
+    entries = [entry for entry in json.loads(files[CLAIMS]) if ledger.of_2017(entry["id"])]
     results = {
         name.removesuffix(".json"): json.loads(content)
         for name, content in files.items()
         if name.endswith(".json") and name[0].isdigit()
     }
-    made = f"commit `{manifest['commit']}`, profile `{manifest['profile']}`, {manifest['date'][:10]}"
+    commits = len({fact["commit"] for fact in manifest["notebooks"].values()})
+    last = (
+        f"commit `{manifest['commit']}`"
+        if commits == 1
+        else f"the last of {commits} commits `{manifest['commit']}`"
+    )
+    made = f"profile `{manifest['profile']}`, {last}, {manifest['date'][:10]}"
     parts = [
         "# 2017 and now",
         "What the documents of 2017 say, row by row beside what was measured here. Written by `nbutils "
@@ -87,6 +93,7 @@ def _row(entry):
         what = entry["measurement"].rstrip(".")
         number = f": {telling.number(entry)}" if entry["effect"] is not None else ""
         measured, verdict = f"{what[:1].upper()}{what[1:]}{number}.", f"**{entry['verdict']}**"
+        verdict += ", by a rule that has changed since" if known.history else ""
     where = ""
     if entry["notebook"]:
         number = entry["notebook"].partition("_")[0]

@@ -2,9 +2,10 @@
 
 import math
 
+from ...evidence import ledger
+
 TITLE = "Filling holes by what a caption says"
 _HEADLINES = 5
-_VERDICTS = ("supported", "refuted", "undecided")
 _ENTRANCES = {  # `entrance` in the metadata of a notebook
     "hole": (
         "Fill a hole",
@@ -79,21 +80,26 @@ def shown(cards, claims):
         claims: the ledger, list of dicts; empty before it is collected.
     """
     every = list(cards.values())
+    of_2017 = [claim for claim in claims if ledger.of_2017(claim["id"])]
     return {
         "title": TITLE,
+        "play": next((card for card in every if card["plays"] and card["page"]), None),
         "hero": next((card for card in most_telling(every) if card["animations"]), None),
         "headlines": [card for card in most_telling(every) if card["findings"]][:_HEADLINES],
         "entrances": _entrances(every),
         "timeline": _timeline(every),
         "made": _made(every),
-        "ledger": [(verdict, _count(claims, verdict)) for verdict in _VERDICTS] if claims else [],
-        "standing": _standing(claims),
+        "ledger": _counts(of_2017),
+        "standing": _standing(of_2017),
+        "since": _counts([claim for claim in claims if not ledger.of_2017(claim["id"])]),
         "collected": next((card for card in every if card["collects"]), None),
     }
 
 
-def _count(claims, verdict):
-    return sum(claim["verdict"] == verdict for claim in claims)
+def _counts(claims):
+    """Pairs of a verdict and how many claims have it; none of no claims."""
+    every = [claim["verdict"] for claim in claims]
+    return [(verdict, every.count(verdict)) for verdict in ledger.VERDICTS if every]
 
 
 def _standing(claims):
@@ -103,9 +109,9 @@ def _standing(claims):
         return None
     decided = [claim for claim in claims if claim["verdict"] != "undecided"]
     return {
-        "as_stated": sum(claim["standing"] == "as stated" for claim in decided),
-        "elsewhere": sum(claim["standing"] != "as stated" for claim in decided),
-        "too_small": sum(claim["standing"] == "too small to say" for claim in claims),
+        "as_stated": sum(claim["standing"] == ledger.AS_STATED for claim in decided),
+        "elsewhere": sum(claim["standing"] != ledger.AS_STATED for claim in decided),
+        "too_small": sum(claim["standing"] == ledger.TOO_SMALL for claim in claims),
     }
 
 
