@@ -175,7 +175,7 @@ ARTICLE = [
     code(
         "found = intervals.exact(1.0)",
         "claims.settle('A04', found, unit='bits', per='nets', measured='the cost', evidence='figure-key',",
-        "              verdict='supported')",
+        "              verdict='supported', on=ledger.ANIMATIONS)",
     ),
     new_markdown_cell("## Try it\n\nWhat is 2 x 2? " + "A line. " * 200),
     code("answer = None", "exercises.check(answer, lambda given: given == 4, hint='Count.')", tag="exercise"),
@@ -294,7 +294,7 @@ def test_the_answer_stands_under_the_question_beside_the_key_figure(reader):
     assert links.all_text_contents() == ["Figure 1", "code"]
     number = answer.locator("li").first.locator(".evidence .term")
     number.hover()
-    reader.locator("#preview").filter(has_text="bits = 1, in article.json").wait_for()
+    reader.locator("#preview").filter(has_text="bits, in article.json").wait_for()
     links.nth(1).click()  # to the code that drew it, which opens
     drew = reader.locator("details.mark[open] pre")
     assert "animation.animations" in drew.inner_text()

@@ -98,7 +98,7 @@ def facts(result, picture, hole, schedule=None):
         # a step of Gibbs sampling keeps what it does not draw again
         parts.append(f"{int((known & hole).sum())} of {int(hole.sum())} {'kept' if schedule else 'known'}")
         if len(predicted):
-            parts.append(f"doubt {float(predicted.mean()):.1f} bits")
+            parts.append(f"{float(predicted.mean()):.1f} bits")
         lines.append(", ".join(parts))
     return lines
 

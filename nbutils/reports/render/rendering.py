@@ -96,7 +96,8 @@ def _finding(finding, body, name):
     if not shown:
         raise LinkError(f"a finding refers to {evidence}, which no figure or table of the page is named")
     code = re.findall(r' id="(code-[^"]*)"', body[: shown.start()])[-1]
-    said = escape(f"{finding['number']} = {finding.get('value', '...')}, in {name}.json")
+    value = f" = {finding['value']}" if finding.get("value") else ""
+    said = escape(f"{finding['number']}{value}, in {name}.json")
     links = (
         f'<a href="#{evidence}">{evidence}</a>, <a href="#{code}">code</a>, '
         f'<dfn class="term" role="button" tabindex="0" title="{said}">number</dfn>'
@@ -335,11 +336,11 @@ def _findings(out, name):
 
 
 def _shown(saved, place):
-    """The number that stands at a place of saved results, as text; "..." where none does."""
+    """The number that stands at a place of saved results, as text; empty where none does."""
     value = saved
     for part in place.split("/"):
         try:
             value = value[int(part) if isinstance(value, list) else part]
         except (KeyError, IndexError, TypeError, ValueError):
-            return "..."
+            return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
