@@ -31,7 +31,7 @@ def faults_of(browser, paths, scheme):
     page.on(
         "request",
         lambda request: (
-            faults.append(request.url) if not request.url.startswith(("file:", "data:")) else None
+            faults.append(request.url) if not request.url.startswith(("file:", "data:", "blob:")) else None
         ),
     )
     page.on(

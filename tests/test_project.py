@@ -62,7 +62,7 @@ def test_every_notebook_says_what_it_is_about():
     profiles = {path.stem for path in (ROOT / "notebooks" / "profiles").glob("*.yaml")}
     for path in NOTEBOOKS:
         facts = nbformat.read(path, as_version=4).metadata.nbutils
-        assert set(facts) <= {"needs", "about", "telling", "usual_seconds", "entrance", "minutes"}
+        assert set(facts) <= {"needs", "about", "telling", "usual_seconds", "entrance", "minutes", "plays"}
         assert facts.about
         assert "\n" not in facts.about
         assert set(facts.get("usual_seconds", {})) <= profiles

@@ -81,6 +81,7 @@ def shown(cards, claims):
     every = list(cards.values())
     return {
         "title": TITLE,
+        "play": next((card for card in every if card["plays"] and card["page"]), None),
         "hero": next((card for card in most_telling(every) if card["animations"]), None),
         "headlines": [card for card in most_telling(every) if card["findings"]][:_HEADLINES],
         "entrances": _entrances(every),

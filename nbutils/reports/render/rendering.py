@@ -15,7 +15,7 @@ from nbformat.v4 import new_markdown_cell
 
 from ...files import write_text
 from .. import series
-from . import fonts, index_page, pictures, searching
+from . import fonts, index_page, panels, pictures, searching
 from .cells import TEMPLATES, LinkError, Renderer, ReportExporter, arranged
 
 _OF_ALL = ("index.html", "status.html", "search.html")  # of the series as a whole
@@ -40,13 +40,15 @@ def render(path, before=None, after=None, findings=(), old=""):
         LinkError: a link to a figure, table or claim that the page does not have, though the notebook came to
             its end.
     """
-    shown = _parts(Path(path).stem, Path(path).read_text(encoding="utf-8"), json.dumps(findings))
+    path = Path(path)
+    shown = _parts(path.stem, path.parent, path.read_text(encoding="utf-8"), json.dumps(findings))
     return template("notebook_page").render(shown | {"before": before, "after": after, "old": old})
 
 
 @functools.lru_cache(maxsize=20)  # a page is written when its notebook has ended, and when all have
-def _parts(name, text, findings):
-    """What the template of a page shows of a notebook; `text` is the notebook's, `findings` JSON."""
+def _parts(name, folder, text, findings):
+    """What the template of a page shows of a notebook in a folder; `text` is the notebook's, `findings`
+    JSON."""
     notebook, exporter = nbformat.reads(text, as_version=4), ReportExporter()
     facts, (title, _) = notebook.metadata.get("nbutils", {}), title_and_abstract(notebook)
     failed = bool(facts.get("error"))
@@ -57,11 +59,18 @@ def _parts(name, text, findings):
     )
     question, end, rest = abstract.partition("</p>")  # the answer stands under it
     abstract = f"{question}{end}{_answer(json.loads(findings), body, name)}{rest}"
+    body, carried = panels.embedded(body, folder)
     body, numbers = _numbered(body)
     shown = {"heading": heading, "abstract": abstract, "body": body}
     for part, content in shown.items():  # what scrolls can be reached by keyboard
         shown[part] = _referring(content, numbers, whole=not failed).replace("<pre>", '<pre tabindex="0">')
-    return shown | {"name": name, "title": title, "facts": facts, "headings": exporter.headings}
+    return shown | {
+        "carried": carried,
+        "name": name,
+        "title": title,
+        "facts": facts,
+        "headings": exporter.headings,
+    }
 
 
 def _answer(findings, body, name):
@@ -224,7 +233,7 @@ def _cards(out, outcomes):
             "facts": notebook.metadata.get("nbutils", {}) if ended else {},
             "old": outcome.get("old", ""),
             "collects": series.said(source, "needs") == series.ALL_BEFORE,
-            **{fact: series.said(source, fact) for fact in ("telling", "entrance", "minutes")},
+            **{fact: series.said(source, fact) for fact in ("telling", "entrance", "minutes", "plays")},
         }
     return cards
 
