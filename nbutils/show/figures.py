@@ -269,7 +269,10 @@ def _td(value):
     if isinstance(value, Link):
         return f'<td><a href="{escape(value.address)}">{escape(value.text)}</a></td>'
     text = _cell(value)
-    style = ' style="white-space:nowrap"' if len(text) < 24 else ""  # numbers and names stay in one piece
+    if len(text) < 24:
+        style = ' style="white-space:nowrap"'  # numbers and names stay in one piece
+    else:
+        style = ' style="min-width:16rem"' if len(text) > 60 else ""  # sentences have room
     return f"<td{style}>{escape(text)}</td>"
 
 

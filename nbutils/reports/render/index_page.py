@@ -155,17 +155,18 @@ def _timeline(cards, claims):
 
 def _outcomes(ids, reports, claims):
     """What came out of what a row speaks of, from the ledger: list of dicts with `name`, `address`, `text`;
-    of a row without claims, what its reports found first. Those that are undecided come last, by their
-    names alone."""
+    of a row without claims, what its reports found first. Those that are undecided have no text."""
     settled = [claim for claim in claims if claim["id"] in ids and claim["notebook"]]
-    told = [
-        {
-            "name": f"{claim['id']} {claim['verdict']}",
-            "address": f"{claim['notebook']}.html#{claim['evidence']}",
-            "text": "" if claim["verdict"] == "undecided" else telling.counted(claim),
-        }
-        for claim in sorted(settled, key=lambda claim: claim["verdict"] == "undecided")
-    ]
+    told = []
+    for claim in settled:
+        decided = claim["verdict"] != "undecided"
+        told.append(
+            {
+                "name": f"{claim['id']} {claim['verdict']}" if decided else claim["id"],
+                "address": f"{claim['notebook']}.html#{claim['evidence']}",
+                "text": telling.counted(claim) if decided else "",
+            }
+        )
     found = [] if ids else [card for card in reports if card["findings"]]
     return told + [
         {
