@@ -11,15 +11,18 @@ import pytest
 from in_process import no_kernels
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from nbutils.evidence import results
+from nbutils.reports import publications
 from nbutils.reports.render import rendering
 from nbutils.reports.run import execution
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 AXE = Path(__file__).parents[1] / "build" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+MORE_RULES = {rule: {"enabled": True} for rule in ("landmark-unique", "empty-table-header")}
 
 
-WIDTHS = {"light": (390, 768, 1440), "dark": (1440, 768, 390)}  # axe-core sees the last of them
+WIDTHS = {"light": (320, 390, 768, 1440), "dark": (1440, 768, 390)}  # axe-core sees the last of them
 
 
 def faults_of(browser, paths, scheme):
@@ -46,7 +49,9 @@ def faults_of(browser, paths, scheme):
             if page.evaluate("document.documentElement.scrollWidth") > width:
                 faults.append(f"{path.name} scrolls sideways at {width}")
         page.evaluate(AXE.read_text())
-        found = page.evaluate("rules => axe.run({runOnly: {type: 'tag', values: rules}})", RULES)
+        found = page.evaluate(
+            "([tags, rules]) => axe.run({runOnly: {type: 'tag', values: tags}, rules})", [RULES, MORE_RULES]
+        )
         faults += [
             f"{path.name}: {fault['id']}: {fault['nodes'][0]['html'][:200]} ({len(fault['nodes'])})"
             for fault in found["violations"]
@@ -70,7 +75,7 @@ def test_the_checks_find_what_is_wrong_with_a_page(browser, tmp_path):
     bad = tmp_path / "bad.html"
     bad.write_text(
         "<html><body><img src='https://example.invalid/a.png'><p "
-        "style='color:#aaa;width:2000px'>pale</p><script>undefined_thing()</script></body></html>"
+        "style='color:#aaa;width:2000px'>pale</p><table><tr><th></th></tr></table><script>undefined_thing()</script></body></html>"
     )
     faults = "\n".join(faults_of(browser, [bad], "light"))
     for fault in (
@@ -81,6 +86,7 @@ def test_the_checks_find_what_is_wrong_with_a_page(browser, tmp_path):
         "image-alt",
         "color-contrast",
         "html-has-lang",
+        "empty-table-header",
     ):
         assert fault in faults
 
@@ -149,6 +155,8 @@ ARTICLE = [
     code("claims = ledger.Ledger()", "print('a log of no interest')", "print('a warning', file=sys.stderr)"),
     code("claims.state('A04', 'It is decided by $x > 0$.')"),
     new_markdown_cell("## The code\n\nA mask is a mask, and a NADE a NADE; `mask` too, and $mask$."),
+    new_markdown_cell("It is $wide + " + " + ".join(["x"] * 30) + "$, and more."),
+    code(f"figures.say('> {publications.TOO_SMALL} Another one found more.')"),
     code("def square(x):", '    """Of x."""', "    return x**2  # (B, C)", tag="plain"),
     code(
         "figures.say('Largest difference: 0. See [claim](#claim-A04), [table](#table-losses).')", tag="check"
@@ -199,7 +207,7 @@ def article(tmp_path_factory):
         done = execution.execute(folder / "article.ipynb", {"steps": 4, "reports": str(folder)}, folder)
     assert done.outcome.error == ""
     (folder / "article.ipynb").write_bytes(done.notebook)
-    found = json.loads(done.sidecar)["findings"]
+    found = results.findings(json.loads(done.sidecar))
     neighbours = ("index.html", "Before"), ("index.html", "After")
     page = folder / "article.html"
     page.write_text(rendering.render(folder / "article.ipynb", *neighbours, found))
@@ -259,6 +267,10 @@ def test_code_is_copied_by_mouse_and_by_keyboard(reader):
             copy.focus()
             reader.keyboard.press("Enter")
         copy.filter(has_text="Copied").wait_for()
+        assert reader.locator("#said").text_content() == "Copied"
+        bar, text = copy.bounding_box(), code.locator("pre").first.bounding_box()
+        assert bar["y"] + bar["height"] <= text["y"]
+        copy.filter(has_text="Copy").filter(has_not_text="Copied").wait_for()
         wanted = code.locator("pre").inner_text().strip()
         assert reader.evaluate("navigator.clipboard.readText()").strip() == wanted != ""
 
@@ -284,6 +296,8 @@ def test_parameters_solutions_rules_and_numbers_are_folded(reader):
 def test_the_answer_stands_under_the_question_beside_the_key_figure(reader):
     answer = reader.locator(".answer")
     assert answer.locator("> div > ul > li").count() == 3
+    assert reader.locator("blockquote").count() == 1  # moved there, not repeated
+    assert answer.locator("blockquote").text_content().strip().startswith("This run is too small")
     assert answer.locator("figure .strip").count() == 7
     places = [
         reader.locator(place).first.bounding_box()["y"]
@@ -291,10 +305,10 @@ def test_the_answer_stands_under_the_question_beside_the_key_figure(reader):
     ]
     assert places == sorted(places)
     links = answer.locator("li").first.locator("a")
-    assert links.all_text_contents() == ["Figure 1", "code"]
-    number = answer.locator("li").first.locator(".evidence .term")
-    number.hover()
-    reader.locator("#preview").filter(has_text="bits, in article.json").wait_for()
+    assert links.all_text_contents() == ["Figure 1", "code", "number"]
+    links.nth(2).hover()
+    reader.locator("#preview").filter(has_text="bits: 1 (article.json)").wait_for()
+    reader.mouse.move(0, 0)
     links.nth(1).click()  # to the code that drew it, which opens
     drew = reader.locator("details.mark[open] pre")
     assert "animation.animations" in drew.inner_text()
@@ -305,6 +319,7 @@ def test_a_reference_shows_what_it_names_on_hover_and_focus_and_escape_closes_it
     reader.locator('p > a[href="#table-losses"]').hover()
     preview.wait_for(state="visible")
     assert "Losses of all kinds." in preview.inner_text()
+    assert preview.locator(".table").bounding_box()["width"] >= 200
     assert preview.locator("tbody tr:visible").count() == 5
     preview.hover()  # it stays for who wants to read it
     reader.wait_for_timeout(400)
@@ -406,6 +421,52 @@ def test_on_a_phone_charts_keep_their_letters_and_captions_of_wide_tables_stay(r
     assert before["width"] <= 390
     table.evaluate("box => box.scrollLeft = 300")
     assert table.locator("caption").bounding_box()["x"] == pytest.approx(before["x"], abs=1)
+    first = table.locator("tbody td").first.bounding_box()
+    assert first["x"] == pytest.approx(table.bounding_box()["x"], abs=1)  # what a line is about stays too
+
+
+def test_what_is_cut_says_that_it_goes_on_until_its_end_is_seen(reader):
+    reader.set_viewport_size({"width": 390, "height": 800})
+    chart = reader.locator("figure:not(.answer figure) .scroll").last
+    said = "element => getComputedStyle(element.nextElementSibling, '::before').content"
+    assert "sideways" in chart.evaluate(said)
+    fades = "element => getComputedStyle(element).maskImage !== 'none'"
+    assert chart.evaluate(fades)
+    chart.evaluate("box => box.scrollLeft = 10000")
+    seen = "() => ![...document.querySelectorAll('main .scroll')].at(-1).matches('.more')"
+    reader.wait_for_function(seen)
+    assert not chart.evaluate(fades)
+    reader.set_viewport_size({"width": 1440, "height": 900})
+    assert chart.evaluate(said) == "none"
+
+
+def test_on_a_phone_the_title_is_near_the_top_and_the_contents_unfold(browser, article):
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(article.as_uri())
+    assert page.locator("h1").bounding_box()["y"] < 260
+    contents = page.locator("nav.contents ol")
+    assert not contents.is_visible()
+    page.locator("nav.contents summary").click()
+    assert contents.is_visible()
+    wide = browser.new_page(viewport={"width": 1280, "height": 800})
+    wide.goto(article.as_uri())
+    assert wide.locator("nav.contents ol").is_visible()
+
+
+def test_formulas_keep_their_punctuation_and_wide_ones_scroll_by_themselves(reader):
+    assert reader.locator(".inline-formula", has_text="wide").text_content().endswith(",")
+    reader.set_viewport_size({"width": 320, "height": 800})
+    wide = reader.locator(".inline-formula.scroll")
+    wide.wait_for()
+    assert wide.bounding_box()["width"] <= 320
+    assert wide.get_attribute("tabindex") == "0"
+
+
+def test_a_link_into_a_fold_opens_it(reader):
+    fold = reader.locator("details.fold").last
+    assert fold.get_attribute("open") is None
+    reader.evaluate("name => location.hash = name", fold.get_attribute("id"))
+    reader.wait_for_function("[...document.querySelectorAll('details.fold')].at(-1).open")
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from nbutils.reports.render import fonts, index_page, pictures, searching
+from nbutils.reports.render import cells, fonts, index_page, pictures, rendering, searching
 
 MOVING = (
     '<img class="moving" src="data:image/gif;base64,AA" alt="A hole being filled; caption: A red box.">'
@@ -26,7 +26,8 @@ def holding(*figures):
 
 def card(number, **facts):
     usual = {"number": number, "animations": [], "findings": [], "facts": {}, "collects": False}
-    return usual | {"telling": None, "entrance": None, "minutes": None, "plays": None} | facts
+    usual |= {"plays": None, "page": None}
+    return usual | {"telling": None, "entrance": None, "minutes": None} | facts
 
 
 def test_an_animation_is_known_by_its_frames_and_by_the_words_it_is_filled_by():
@@ -60,7 +61,10 @@ def test_the_most_telling_report_that_moves_opens_the_page():
         "02": card("02", animations=["b"], telling=1, findings=["second"]),
         "03": card("03", telling=2, findings=["third"]),
     }
-    claims = [{"id": "A01", "verdict": "refuted"}, {"id": "E01", "verdict": "supported"}]
+    claims = [
+        {"id": "A01", "verdict": "refuted", "notebook": None},
+        {"id": "E01", "verdict": "supported", "notebook": None},
+    ]
     shown = index_page.shown(cards, claims)
     assert shown["hero"] is cards["02"]
     assert shown["headlines"] == [cards["02"], cards["03"]]
@@ -92,7 +96,9 @@ PAGE = """<nav><p>contents</p></nav><main><h1 id="t">Title</h1><p>First words.</
 <h2 id="holes">Holes <a class="anchor" href="#holes">#</a></h2><p>A <b>hole</b> is filled.</p>
 <span id="figure-key"></span><figure><img src="data:image/png;base64,QQ==">
 <figcaption>A picture.</figcaption></figure>
-<details id="claim-A04"><summary>Claim A04</summary><p>It holds.</p></details>
+<div id="claim-A04"><p>Claim A04. It holds.</p></div>
+<details id="fold-1"><summary>How it is decided</summary><p>A04 (a post). Holds if so.</p></details>
+<p>Not answered yet.</p><p>&lsaquo; &rsaquo;</p>
 <pre>code()</pre>
 <table><caption>Numbers.</caption><tbody><tr><td>4.2</td></tr></tbody></table><p>Last.</p></main>"""
 
@@ -104,15 +110,22 @@ def test_what_is_searched_has_its_place():
         ("holes", "Holes", "heading", "Holes"),
         ("holes", "Holes", "text", "A hole is filled."),
         ("figure-key", "Holes", "caption", "A picture."),
-        ("claim-A04", "Holes", "claim", "Claim A04"),
         ("claim-A04", "Holes", "claim", "It holds."),
+        ("fold-1", "Holes", "text", "Rule of A04: Holds if so."),
         ("holes", "Holes", "caption", "Numbers."),
         ("holes", "Holes", "text", "Last."),
     )
 
 
+def test_a_claim_that_is_found_says_that_it_is_one_and_what_became_of_it():
+    (found,) = json.loads(searching.index([("a.html", "01", "Title", PAGE)], {"A04": "undecided"}))
+    labels = [label for *_, kind, _, label in found["blocks"] if kind == "claim"]
+    assert labels == ["Claim A04 (undecided): "]
+    assert {label for *_, kind, _, label in found["blocks"] if kind != "claim"} == {""}
+
+
 def test_no_text_ends_the_script_that_holds_the_index():
-    text = searching.index([("a.html", "01", "</script><b>", "<p>x</p>")])
+    text = searching.index([("a.html", "01", "</script><b>", "<p>x</p>")], {})
     assert "<" not in text
     assert json.loads(text)[0]["title"] == "</script><b>"
 
@@ -217,3 +230,43 @@ def test_the_hole_stops_by_keyboard_and_stands_filled_for_who_wants_less_motion(
     calm.goto((smoke / "index.html").as_uri())
     moved = "image => new DOMMatrix(getComputedStyle(image).transform).f / image.height"
     assert calm.locator(".fill img").first.evaluate(moved) < -0.5
+
+
+@pytest.mark.parametrize(
+    ("query", "text"), [("calibration", "It is calibrated."), ("batchnorm", "With batch normalisation.")]
+)
+def test_words_are_found_in_other_forms(browser, tmp_path, query, text):
+    pages = [("a.html", "01", "A", f"<p>{text}</p>"), ("b.html", "15", "B", f"<p>{text}</p>")]
+    page, place = browser.new_page(), tmp_path / "search.html"
+    place.write_text(rendering.template("search_page").render(texts=searching.index(pages, {})))
+    page.goto(f"{place.as_uri()}?q={query}")
+    hits = page.locator("#hits li")
+    assert [hit.split("\n")[0] for hit in hits.all_inner_texts()] == ["Report 01: A"]  # the first to say it
+    assert hits.locator("p").inner_text() == text
+    assert hits.locator("mark").count() >= 1
+
+
+def test_no_page_shows_what_python_calls_an_object(smoke):
+    for path in smoke.glob("[0-9]*.html"):
+        assert re.findall(r"(?:&lt;|<)[\w.]+ (?:object )?at 0x\w+", path.read_text()) == [], path.name
+
+
+@pytest.mark.parametrize(
+    ("formula", "spaces"),
+    [(r"\ln n", 1), (r"-\log_2 p", 1), (r"o_t \tanh(c)", 1), (r"\log(x)", 0), (r"a + \alpha_{\max}", 0)],
+)
+def test_names_of_functions_stand_apart_from_what_they_are_of(formula, spaces):
+    assert cells.mathml(formula).count("<mspace") == spaces
+
+
+def test_the_ledger_stands_in_every_way_to_read_and_beside_2017():
+    every = {
+        "10": card("10", entrance="digit", minutes=5, name="10_cells", page="10_cells.html"),
+        "15": card("15", collects=True, minutes=5),
+    }
+    claim = {"id": "B04", "verdict": "refuted", "effect": 0.1, "unit": "of the digits", "evidence": "table-a"}
+    shown = index_page.shown(every, [claim | {"notebook": "10_cells", "measurement": "it"}])
+    assert shown["entrances"][0]["times"] == [("Five minutes", [every["10"], every["15"]])]
+    (outcome,) = shown["timeline"][0]["outcomes"]
+    assert (outcome["name"], outcome["address"]) == ("B04 refuted", "10_cells.html#table-a")
+    assert "10% of the digits" in outcome["text"]

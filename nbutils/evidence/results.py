@@ -88,6 +88,11 @@ def _at(numbers, place):
     return numbers
 
 
+def findings(saved):
+    """The findings of what `load` gives, each with the `value` that its number has."""
+    return [entry | {"value": _at(saved, entry["number"])} for entry in saved.get("findings", ())]
+
+
 def load(reports, notebook):
     """What another notebook saved.
 

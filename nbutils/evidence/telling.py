@@ -106,6 +106,14 @@ def measured(entry):
     return said
 
 
+def counted(entry):
+    """What was measured and its number, in a few words, or why there is none."""
+    if entry["effect"] is None:
+        return f"not measured: {entry['measurement'].rstrip('.')}."
+    known = MEASURED[entry["id"]]
+    return f"{known[:1].lower()}{known[1:]}: {number(entry)}."
+
+
 def _on(entry):
     """What an entry is about: "*As stated.* ", "*On drawn scenes.* "; nothing of one that does not say."""
     standing = entry.get("standing", "")

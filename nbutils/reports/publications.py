@@ -12,6 +12,7 @@ from ..training import checkpoints
 from . import series
 
 MANIFEST = "published.json"
+TOO_SMALL = "**This run is too small to decide much here.**"  # a page puts it into its answer
 
 
 def folder():
@@ -164,10 +165,7 @@ def quote(reports, notebook, **sizes):
             f"> - {figures.plain(entry['text'])} ({link(reports, notebook, entry['evidence'])})"
             for entry in found
         )
-        figures.say(
-            f"> **This run is too small to decide much here.** The published one, profile `{profile}`, "
-            f"found:\n>\n{said}"
-        )
+        figures.say(f"> {TOO_SMALL} The published one, profile `{profile}`, found:\n>\n{said}")
 
 
 def quote_verdicts(reports, entries):

@@ -212,12 +212,14 @@ def group(label, cells):
     return f'<div style="max-width:100%">{row}{text}</div>'
 
 
-def gallery(cells, caption, name=None):
+def gallery(cells, caption, name=None, fold=None):
     """Show cells (from `picture_cell` or `group`) side by side, wrapping, under one caption; `name` as in
-    `show`."""
+    `show`; `fold`, a few words under which all of it stands folded, for those who ask."""
     body = f'<div class="gallery" style="display:flex;flex-wrap:wrap;gap:10px">{"".join(cells)}</div>'
     opened = f'<figure class="pictures"{named(name)}>'
-    display(HTML(f"{opened}{body}<figcaption>{escape(caption)}</figcaption></figure>"))
+    whole = f"{opened}{body}<figcaption>{escape(caption)}</figcaption></figure>"
+    folded_away = f'<details class="fold"><summary>{escape(fold or "")}</summary>{whole}</details>'
+    display(HTML(folded_away if fold else whole))
 
 
 class Link(NamedTuple):
@@ -253,7 +255,10 @@ def table(rows, caption, name=None, columns=None):
 
 def _frame(rows, columns, marks, spoken, caption=""):
     """A table in a frame that scrolls where it is too wide, HTML; `spoken` names it for those who hear it."""
-    head = "".join(f'<th scope="col">{escape(str(column))}</th>' for column in columns)
+    head = "".join(
+        f'<th scope="col">{escape(str(column))}</th>' if str(column).strip() else "<td></td>"
+        for column in columns
+    )
     lines = ["".join(_td(row[column]) for column in columns) for row in rows]
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     frame = f'<div {marks} style="overflow-x:auto" tabindex="0" role="region" aria-label="{spoken}">'
@@ -264,7 +269,10 @@ def _td(value):
     if isinstance(value, Link):
         return f'<td><a href="{escape(value.address)}">{escape(value.text)}</a></td>'
     text = _cell(value)
-    style = ' style="white-space:nowrap"' if len(text) < 24 else ""  # numbers and names stay in one piece
+    if len(text) < 24:
+        style = ' style="white-space:nowrap"'  # numbers and names stay in one piece
+    else:
+        style = ' style="min-width:16rem"' if len(text) > 60 else ""  # sentences have room
     return f"<td{style}>{escape(text)}</td>"
 
 

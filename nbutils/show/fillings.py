@@ -56,7 +56,7 @@ def table(columns, rows, caption, name=None, groups=()):
             body.append(_row([f'<td colspan="{len(columns)}" {_WORDS}>{text}</td>']))
     inside = f'<table class="fillings"><thead>{head}</thead><tbody>{"".join(body)}</tbody></table>'
     spoken = escape(caption.partition(".")[0])
-    scrolled = 'style="max-width:100%;overflow-x:auto" tabindex="0" role="region"'
+    scrolled = 'style="max-width:100%;overflow-x:auto" tabindex="0" role="group"'
     content = f'<div {scrolled} aria-label="{spoken}">{inside}</div>'
     show = animations if "data-frames" in content else gallery
     show([content], caption, name)
@@ -67,4 +67,4 @@ def _row(cells):
 
 
 def _th(text, scope):
-    return f'<th scope="{scope}" {_HEAD}>{escape(text)}</th>'
+    return f'<th scope="{scope}" {_HEAD}>{escape(text)}</th>' if text else f"<td {_HEAD}></td>"

@@ -2,7 +2,9 @@
 explained, and no address that a page could be made to fetch or run."""
 
 import functools
+import itertools
 import re
+import xml.etree.ElementTree as ElementTree
 from html import escape, unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -32,6 +34,10 @@ _FETCHED = (
     "formaction",
     "ping",
 )
+_NAMES = {"arg", "cos", "exp", "ln", "log", "max", "min", "sin", "tanh"}  # of functions, in formulas
+_ROWS = {"math", "mrow", "mstyle", "mtd"}
+# What must not begin or end a line by itself beside a formula.
+_BESIDE_FORMULA = re.compile(r"[(\[]?<math(?:(?!</math>).)*</math>(?:[,.;:!?)\]]+|-\w+)?", re.DOTALL)
 _SHOWN = ("plain", "usage", "exercise", "solution")  # tags of code cells that a page does not fold away
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 # Where no term is explained: it would be out of place, or stand in a link.
@@ -65,7 +71,25 @@ def mathml(formula, display="inline"):
     text = re.sub(r"<[^>]*>", "", result)
     if "\\" in text or "$" in text:
         raise FormulaError(f"formula: {formula!r} was left partly unconverted: {text!r}")
-    return result
+    return _spaced(result)
+
+
+def _spaced(formula):
+    """MathML with a thin space between the name of a function and what stands beside it without a sign or a
+    bracket, as TeX sets it."""
+    root = ElementTree.fromstring(formula)
+    for row in [element for element in root.iter() if element.tag in _ROWS]:
+        children = list(row)
+        for left, right in itertools.pairwise(children):
+            if (_is_name(left) and right.tag != "mo") or (_is_name(right) and left.tag != "mo"):
+                row.insert(list(row).index(right), ElementTree.Element("mspace", width="0.17em"))
+    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
+
+
+def _is_name(element):
+    """Whether an element of MathML is the name of a function, with an index or without."""
+    first = element[0] if element.tag in ("msub", "msup", "munder") else element
+    return first.text in _NAMES
 
 
 class Renderer(IPythonRenderer):
@@ -102,8 +126,8 @@ class Renderer(IPythonRenderer):
 
     def block_math(self, body):
         return (
-            '<div class="formula" tabindex="0" role="region" '
-            f'aria-label="formula">{mathml(body.strip(), "block")}</div>'
+            '<div class="formula" tabindex="0" role="group" '
+            f'aria-label="Formula">{mathml(body.strip(), "block")}</div>'
         )
 
     def inline_math(self, body):
@@ -278,7 +302,8 @@ class ReportExporter(HTMLExporter):
     @jinja2.pass_context
     def markdown2html(self, context, source, explained=True):
         html = MarkdownWithMath(renderer=Renderer(self.headings)).render(source)
-        return self.terms.explained(html) if explained else html
+        html = self.terms.explained(html) if explained else html
+        return _BESIDE_FORMULA.sub(_together, html)
 
     def default_filters(self):
         yield from super().default_filters()
@@ -286,6 +311,12 @@ class ReportExporter(HTMLExporter):
         yield "folded", figures.folded
         yield "last_lines", last_lines
         yield "without_requests", without_requests
+
+
+def _together(found):
+    """A formula in a line, in one piece with the punctuation beside it; one on lines of its own as it is."""
+    whole = found[0]
+    return whole if 'display="block"' in whole else f'<span class="inline-formula">{whole}</span>'
 
 
 def last_lines(text):

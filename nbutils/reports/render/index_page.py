@@ -2,7 +2,7 @@
 
 import math
 
-from ...evidence import ledger
+from ...evidence import ledger, telling
 
 TITLE = "Filling holes by what a caption says"
 _HEADLINES = 5
@@ -20,7 +20,7 @@ _ENTRANCES = {  # `entrance` in the metadata of a notebook
 }
 _TIMES = {5: "Five minutes", 60: "An hour", 240: "An afternoon"}  # `minutes` in the metadata
 _POSTS = "https://cooijmanstim.github.io/blog/2017/"
-# When, what was said or done, where that stands, and which reports look at it today.
+# When, what was said or done, where that stands, which reports look at it today, and its claims.
 _TIMELINE = (
     (
         "2 April 2017",
@@ -31,6 +31,7 @@ _TIMELINE = (
             "04/02/caption_conditional_image_inpainting_orderless_nade/",
         ),
         ("04", "05"),
+        ("A01", "A02", "A03", "A17"),
         "Both watched side by side, their costs computed exactly, and errors planted to see which repairs "
         "them.",
     ),
@@ -40,6 +41,7 @@ _TIMELINE = (
         "guess, and no net learns its pictures by heart.",
         ("New inpainting samples", "04/09/shallow-emd/"),
         ("03", "09"),
+        ("A05", "A06", "A07", "A09"),
         "What each loss is best served by, and small controlled trainings that change one thing at a time.",
     ),
     (
@@ -47,6 +49,7 @@ _TIMELINE = (
         "Hiding whole neighbourhoods in training makes samples more interesting.",
         ("More contiguous masking", "04/17/more-contiguous-masking/"),
         ("01", "09"),
+        ("A12", "A13"),
         "The masks drawn and counted, and nets trained with each kind of them.",
     ),
     (
@@ -54,6 +57,7 @@ _TIMELINE = (
         "A lower temperature, and a schedule that draws less and less of the hole again.",
         ("Tweaking the generative process", "04/23/tweaking-sampling/"),
         ("06",),
+        ("A14", "A15", "A18", "A19"),
         "The schedule as it was described beside what the published animations show, which is not the same.",
     ),
     (
@@ -61,6 +65,7 @@ _TIMELINE = (
         "A random search over hyper-parameters finds no clear direction.",
         ("Hyperparameter search results", "05/01/hyperparameter-search/"),
         ("08",),
+        (),
         "The same search with three losses, and a measure of what matters by more than chance.",
     ),
 )
@@ -68,6 +73,7 @@ _DIGITS = (
     "8 March 2017",
     "LSTM and GRU nets classify digits, predict their next pixels and fill their gaps.",
     ("10", "11", "12"),
+    ("B04", "B05", "B09", "B10"),
     "Trained again on every cell and size, scored with the truth told as the model goes, and filled exactly.",
 )
 
@@ -87,7 +93,7 @@ def shown(cards, claims):
         "hero": next((card for card in most_telling(every) if card["animations"]), None),
         "headlines": [card for card in most_telling(every) if card["findings"]][:_HEADLINES],
         "entrances": _entrances(every),
-        "timeline": _timeline(every),
+        "timeline": _timeline(every, claims),
         "made": _made(every),
         "ledger": _counts(of_2017),
         "standing": _standing(of_2017),
@@ -125,34 +131,83 @@ def _entrances(cards):
     that no notebook belongs to are left out."""
     ways = []
     for entrance, (name, about) in _ENTRANCES.items():
-        own = [card for card in cards if card["entrance"] == entrance]
+        here = [card for card in cards if card["entrance"] == entrance]
+        own = here + [card for card in cards if card["collects"] and here]  # the ledger is about both
         times = [(span, [card for card in own if card["minutes"] == key]) for key, span in _TIMES.items()]
         if own:
             ways.append({"name": name, "about": about, "times": [time for time in times if time[1]]})
     return ways
 
 
-def _timeline(cards):
-    """2017 beside today, list of dicts; `reports` are the cards that there are."""
+def _timeline(cards, claims):
+    """2017 beside today, list of dicts; `reports` are the cards that there are, `outcomes` what came out."""
     of_number = {card["number"]: card for card in cards}
     rows = []
-    for when, then, (post, address), numbers, today in _TIMELINE:
+    for when, then, (post, address), numbers, ids, today in _TIMELINE:
         link = {"text": post, "address": _POSTS + address}
-        rows.append({"when": when, "then": then, "post": link, "numbers": numbers, "today": today})
-    when, then, numbers, today = _DIGITS
-    rows.insert(0, {"when": when, "then": then, "post": None, "numbers": numbers, "today": today})
+        rows.append(
+            {"when": when, "then": then, "post": link, "numbers": numbers, "ids": ids, "today": today}
+        )
+    when, then, numbers, ids, today = _DIGITS
+    rows.insert(0, {"when": when, "then": then, "post": None, "numbers": numbers, "ids": ids, "today": today})
     for row in rows:
         row["reports"] = [of_number[number] for number in row["numbers"] if number in of_number]
+        row["outcomes"] = _outcomes(row["ids"], row["reports"], claims)
     return [row for row in rows if row["reports"]]
 
 
+def _outcomes(ids, reports, claims):
+    """What came out of what a row speaks of, from the ledger: list of dicts with `name`, `address`, `text`;
+    of a row without claims, what its reports found first. Those that are undecided have no text."""
+    settled = [claim for claim in claims if claim["id"] in ids and claim["notebook"]]
+    told = []
+    for claim in settled:
+        decided = claim["verdict"] != "undecided"
+        told.append(
+            {
+                "name": f"{claim['id']} {claim['verdict']}" if decided else claim["id"],
+                "address": f"{claim['notebook']}.html#{claim['evidence']}",
+                "text": telling.counted(claim) if decided else "",
+            }
+        )
+    found = [] if ids else [card for card in reports if card["findings"]]
+    return told + [
+        {
+            "name": f"Report {card['number']}",
+            "address": f"{card['name']}.html#{card['findings'][0]['evidence']}",
+            "text": card["findings"][0]["text"],
+        }
+        for card in found
+    ]
+
+
 def _made(cards):
-    """The commits that made the reports and the day of the last; None before the first has ended."""
+    """The commits that made the reports, the day of the last, and of what `pictures` and `sizes` they are;
+    None before the first has ended."""
     facts = [card["facts"] for card in cards if card["facts"].get("started")]
     if not facts:
         return None
     commits = sorted({fact["commit"] for fact in facts if fact.get("commit")})
-    return {"commits": commits, "day": max(fact["started"] for fact in facts)[:10], "count": len(facts)}
+    made = {"commits": commits, "day": max(fact["started"] for fact in facts)[:10], "count": len(facts)}
+    return made | _data([fact.get("parameters") or {} for fact in facts])
+
+
+def _data(parameters):
+    """What the notebooks learned from, by their `parameters`: two texts."""
+    sources = sorted({str(given["data"]) for given in parameters if "data" in given})
+    drawn = sources in ([], ["scenes"])
+    kind = "scenes that a program draws" if drawn else f"of {' and '.join(sources)}"
+    spans = {}
+    for name in ("image_size", "num_train", "steps"):
+        values = sorted({given[name] for given in parameters if name in given})
+        spans[name] = " to ".join(f"{value:,}" for value in dict.fromkeys(values[:1] + values[-1:]))
+    sizes = [
+        f"pictures of {spans['image_size']} pixels a side" if spans["image_size"] else "",
+        f"{spans['num_train']} of them to train on" if spans["num_train"] else "",
+        f"{spans['steps']} steps a training" if spans["steps"] else "",
+    ]
+    told = ", ".join(size for size in sizes if size) or "no training"
+    return {"pictures": f"Here they are {kind}.", "sizes": told}
 
 
 def common(cards, outcomes):

@@ -3,6 +3,7 @@ shows what failed."""
 
 import functools
 import hashlib
+import itertools
 import json
 import re
 from html import escape
@@ -13,8 +14,9 @@ import nbformat
 from nbconvert.filters.markdown_mistune import MarkdownWithMath
 from nbformat.v4 import new_markdown_cell
 
+from ...evidence import results
 from ...files import write_text
-from .. import series
+from .. import publications, series
 from . import fonts, index_page, panels, pictures, searching
 from .cells import TEMPLATES, LinkError, Renderer, ReportExporter, Terms, arranged
 
@@ -30,8 +32,8 @@ def title_and_abstract(notebook):
 
 def render(path, before=None, after=None, findings=(), old=""):
     """The page of an executed notebook; `before` and `after` are (file name, title) of its neighbours, or
-    None; `findings` stand at its top, beside the figure named "key", and above them why it is out of date, if
-    it is `old`.
+    None; `findings`, of `results.findings`, stand at its top, beside the figure named "key", and above them
+    why it is out of date, if it is `old`.
 
     Figures and tables are numbered, and links to `#figure-NAME`, `#table-NAME` and `#claim-ID` get the number
     of what has that name.
@@ -51,16 +53,22 @@ def _parts(name, folder, text, findings):
     JSON."""
     notebook, exporter = nbformat.reads(text, as_version=4), ReportExporter()
     facts, (title, _) = notebook.metadata.get("nbutils", {}), title_and_abstract(notebook)
-    failed = bool(facts.get("error"))
+    failed, findings = bool(facts.get("error")), json.loads(findings)
+    caveats = _caveats(notebook) if findings else []
     line, _, more = notebook.cells[0].source.partition("\n")
-    cells = [[new_markdown_cell(line)], [new_markdown_cell(more)], arranged(notebook.cells[1:], failed)]
-    heading, abstract, body = (
+    cells = [
+        *([new_markdown_cell(text)] for text in (line, more, "\n\n".join(caveats))),
+        arranged(notebook.cells[1:], failed),
+    ]
+    heading, abstract, caveat, body = (
         exporter.from_notebook_node(nbformat.from_dict(notebook | {"cells": part}))[0] for part in cells
     )
     question, end, rest = abstract.partition("</p>")  # the answer stands under it
-    abstract = f"{question}{end}{_answer(json.loads(findings), body, name)}{rest}"
+    abstract = f"{question}{end}{_answer(findings, caveat, body, name)}{rest}"
     body, carried = panels.embedded(body, folder)
     body, numbers = _numbered(body)
+    folds = itertools.count(1)  # each has a place, so that a search can lead into it
+    body = re.sub('<details class="fold', lambda fold: f'<details id="fold-{next(folds)}" class="fold', body)
     shown = {"heading": heading, "abstract": abstract, "body": body}
     for part, content in shown.items():  # what scrolls can be reached by keyboard
         shown[part] = _referring(content, numbers, whole=not failed).replace("<pre>", '<pre tabindex="0">')
@@ -73,14 +81,28 @@ def _parts(name, folder, text, findings):
     }
 
 
-def _answer(findings, body, name):
-    """What the notebook found, beside its key figure, which the page repeats there; the first three findings,
-    and under them the others folded. Empty without findings."""
+def _caveats(notebook):
+    """What a notebook says of a run that is too small to decide much, taken out of it: it belongs to the
+    answer. List of Markdown."""
+    told = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ())[:]:
+            text = output.get("data", {}).get("text/markdown", "")
+            if publications.TOO_SMALL in text:
+                told.append(text)
+                cell.outputs.remove(output)
+    return told
+
+
+def _answer(findings, caveat, body, name):
+    """What the notebook found, with the `caveat` that it comes from a small run, beside its key figure, which
+    the page repeats there; the first three findings, and under them the others folded. Empty without
+    findings."""
     if not findings:
         return ""
     items = [_finding(finding, body, name) for finding in findings]
     key = '<div data-shows="figure-key"></div>' if re.search(r'<figure[^>]* data-name="key"', body) else ""
-    told = f"<b>The answer</b><ul>{''.join(items[:3])}</ul>"
+    told = f"<b>The answer</b>{caveat}<ul>{''.join(items[:3])}</ul>"
     if items[3:]:
         others = "".join(items[3:])
         told += f'<details class="fold"><summary>Also found</summary><ul>{others}</ul></details>'
@@ -88,7 +110,8 @@ def _answer(findings, body, name):
 
 
 def _finding(finding, body, name):
-    """A finding with links to where it is from: its figure, the code that drew it, its number."""
+    """A finding with links to where it is from: its figure, the code that drew it, its number, which is shown
+    before one follows."""
     evidence = finding["evidence"]
     kind, _, named = evidence.partition("-")
     tag = "figure" if kind == "figure" else "div"
@@ -96,13 +119,18 @@ def _finding(finding, body, name):
     if not shown:
         raise LinkError(f"a finding refers to {evidence}, which no figure or table of the page is named")
     code = re.findall(r' id="(code-[^"]*)"', body[: shown.start()])[-1]
-    value = f" = {finding['value']}" if finding.get("value") else ""
-    said = escape(f"{finding['number']}{value}, in {name}.json")
+    place = escape(f"{finding['number']}: {_in_a_line(finding['value'])} ({name}.json)")
     links = (
         f'<a href="#{evidence}">{evidence}</a>, <a href="#{code}">code</a>, '
-        f'<dfn class="term" role="button" tabindex="0" title="{said}">number</dfn>'
+        f'<a class="value" href="{name}.json" title="{place}">number</a>'
     )
     return f'<li>{escape(finding["text"])} <span class="evidence">({links})</span></li>'
+
+
+def _in_a_line(value):
+    """A number of the results, or what else a finding calls so."""
+    told = f"{value:.6g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    return told if len(told) < 200 else f"{told[:200]} ..."
 
 
 def _numbered(page):
@@ -294,12 +322,14 @@ def _index(out, cards, outcomes, written, run=None):
         return terms.explained(escape(text, quote=False))
 
     shown = {"cards": list(cards.values()), "outcomes": outcomes, "run": run, "explained": explained}
-    index = template("index_page").render(shown | index_page.shown(cards, _ledger(out, cards)))
+    claims = _ledger(out, cards)
+    index = template("index_page").render(shown | index_page.shown(cards, claims))
     status = template("status_page").render(shown | {"common": index_page.common(cards, outcomes)})
     searched = [
         (f"{name}.html", cards[name]["number"], cards[name]["title"], page) for name, page in written.items()
     ]
-    texts = searching.index(searched)
+    verdicts = {claim["id"]: claim["verdict"] for claim in claims}
+    texts = searching.index(searched, verdicts)
     search = template("search_page").render(texts=texts)
     return {"index.html": index, "status.html": status, "search.html": search}
 
@@ -330,17 +360,4 @@ def _digest(content):
 
 
 def _findings(out, name):
-    path = out / f"{name}.json"
-    saved = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return [finding | {"value": _shown(saved, finding["number"])} for finding in saved.get("findings", [])]
-
-
-def _shown(saved, place):
-    """The number that stands at a place of saved results, as text; empty where none does."""
-    value = saved
-    for part in place.split("/"):
-        try:
-            value = value[int(part) if isinstance(value, list) else part]
-        except (KeyError, IndexError, TypeError, ValueError):
-            return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return results.findings(results.load(out, name)) if (out / f"{name}.json").is_file() else []

@@ -1,8 +1,10 @@
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-for (const button of all('.copy')) button.addEventListener('click', () => {
-  navigator.clipboard.writeText(button.parentElement.querySelector('pre').innerText);
-  button.textContent = 'Copied';
+const said = document.getElementById('said');
+for (const button of all('.copy')) button.addEventListener('click', async () => {
+  await navigator.clipboard.writeText(button.closest('.listing').querySelector('pre').innerText);
+  said.textContent = button.textContent = 'Copied';
+  setTimeout(() => { button.textContent = 'Copy'; said.textContent = ''; }, 2000);
 });
 
 // What is folded opens where a link leads into it.
@@ -40,6 +42,13 @@ for (const figure of all('figure.animated:has(.strip)')) {
   setTimeout(move, wait);
 }
 
+// What is cut at its right edge fades there, and a chart or a table says that it can be moved.
+const CUT = '.scroll, .table, .formula, .listing pre';
+const goesOn = box => {
+  box.classList.toggle('wide', box.scrollWidth > box.clientWidth + 1);
+  box.classList.toggle('more', box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+};
+
 // Cells of one size wrap into rows of as many; what scrolls sideways is reached by keyboard.
 const arrange = () => {
   for (const gallery of all('.gallery')) {
@@ -49,9 +58,20 @@ const arrange = () => {
     const rows = Math.ceil(widths.length / Math.max(1, Math.floor((gallery.clientWidth + 10) / cell)));
     gallery.style.maxWidth = `${Math.ceil(widths.length / rows) * cell}px`;
   }
-  for (const box of all('.scroll')) box.toggleAttribute('tabindex', false);
+  for (const box of all('.scroll, .inline-formula')) box.toggleAttribute('tabindex', false);
+  for (const formula of all('.inline-formula')) formula.classList.remove('scroll');
+  for (const formula of all('.inline-formula')) {
+    const room = formula.parentElement.closest('p, li, dd, td, figcaption, caption, h1, h2, h3, div').clientWidth;
+    if (room && formula.getBoundingClientRect().width > room) formula.classList.add('scroll');
+  }
   for (const box of all('.scroll')) if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  all(CUT).forEach(goesOn);
 };
+
+document.addEventListener('scroll', event => {
+  if (event.target.matches?.(CUT)) goesOn(event.target);
+}, true);
+document.addEventListener('toggle', arrange, true);  // what was folded has had no width
 addEventListener('resize', arrange);
 addEventListener('load', arrange);
 arrange();
@@ -82,18 +102,18 @@ const open = asked => {
   preview.style.top = `${scrollY + (above ? at.top - preview.offsetHeight - 6 : at.bottom + 6)}px`;
 };
 const soon = (what, milliseconds, ...asked) => { clearTimeout(waiting); waiting = setTimeout(what, milliseconds, ...asked); };
-for (const term of all('.term')) {
+for (const term of all('.term, .value')) {
   term.dataset.says = term.title;
   term.removeAttribute('title');
 }
 const references = all('main a[href^="#"]').filter(link => /^#(figure|table|claim)-/.test(link.hash) && named(link.hash.slice(1)));
-for (const asked of [...all('.term'), ...references]) {
+for (const asked of [...all('.term, .value'), ...references]) {
   asked.addEventListener('pointerenter', event => { if (event.pointerType !== 'touch') soon(open, 150, asked); });
   asked.addEventListener('pointerleave', event => { if (event.pointerType !== 'touch') soon(close, 250); });
   asked.addEventListener('focus', () => { if (asked.matches(':focus-visible')) open(asked); });
   asked.addEventListener('blur', close);
   asked.addEventListener('click', event => {
-    if (asked.dataset.says) open(asked);
+    if (asked.matches('.term')) open(asked);
     else if (touched && asked !== shownFor) { event.preventDefault(); open(asked); }  // a second touch follows
     else close();
   });
