@@ -15,10 +15,11 @@ const digitsPanel = (figure, {writer, filler, size, pictures}) => {
   const cellsOf = filling => filling.levels.map((level, pixel) => filling.hidden[pixel] ? HIDDEN : level);
   const shown = () => player.filling ? cellsOf(player.filling) : board.cells;
   const hole = () => player.filling?.hole ?? board.cells.map(cell => cell === HIDDEN ? 1 : 0);
-  const seen = (cells, hole) => picture(size, pixel => {
+  const colours = (cells, hole) => pixel => {
     if (cells[pixel] === HIDDEN) return Array(3).fill(HIDDEN_GREY);
     return hole[pixel] ? [PAPER, INK][cells[pixel]] : Array(3).fill(255 * cells[pixel]);
-  });
+  };
+  const seen = (cells, hole) => picture(size, colours(cells, hole));
   const board = new Board(size, `Digit, ${size} by ${size} pixels. Arrow keys move, the space bar paints.`, {
     look: () => seen(shown(), hole()),
     changed: begins => begins ? player.forget() : refresh(),
@@ -120,10 +121,18 @@ const digitsPanel = (figure, {writer, filler, size, pictures}) => {
 
   // -- all fillings of a few pixels, weighed exactly
   const bars = make('ol', {className: 'bars'});
+  const around = missing => {  // the square part of the digit that has a hole and three pixels on each side
+    const xs = missing.map(pixel => pixel % size), ys = missing.map(pixel => pixel / size | 0);
+    const spans = [xs, ys].map(places => Math.max(...places) - Math.min(...places) + 7);
+    const side = Math.min(size, Math.max(...spans));
+    const [left, top] = [xs, ys].map(places => clamped(Math.min(...places) - 3, size - side));
+    return {side, at: pixel => (top + (pixel / side | 0)) * size + left + pixel % side};
+  };
   const bar = (cells, missing, number, probability) => {
-    const filled = cells.slice(), small = make('canvas', {width: 2 * size, height: 2 * size});
+    const filled = cells.slice(), small = make('canvas', {width: 88, height: 88}), {side, at} = around(missing);
     missing.forEach((pixel, place) => { filled[pixel] = number >> missing.length - 1 - place & 1; });
-    put(small, seen(filled, cells.map(cell => cell === HIDDEN ? 1 : 0)));
+    const colour = colours(filled, cells.map(cell => cell === HIDDEN ? 1 : 0));
+    put(small, picture(side, pixel => colour(at(pixel))));
     const length = make('span', {className: 'length', style: `width:${100 * probability}%`});
     return make('li', {}, small, make('span', {className: 'track'}, length), percent(probability));
   };
