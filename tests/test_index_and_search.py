@@ -25,7 +25,7 @@ def holding(*figures):
 
 def card(number, **facts):
     usual = {"number": number, "animations": [], "findings": [], "facts": {}, "collects": False}
-    return usual | {"telling": None, "entrance": None, "minutes": None} | facts
+    return usual | {"telling": None, "entrance": None, "minutes": None, "plays": None} | facts
 
 
 def test_an_animation_is_known_by_its_frames_and_by_the_words_it_is_filled_by():
