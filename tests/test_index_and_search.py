@@ -98,7 +98,7 @@ PAGE = """<nav><p>contents</p></nav><main><h1 id="t">Title</h1><p>First words.</
 <figcaption>A picture.</figcaption></figure>
 <div id="claim-A04"><p>Claim A04. It holds.</p></div>
 <details id="fold-1"><summary>How it is decided</summary><p>A04 (a post). Holds if so.</p></details>
-<p>Not answered yet.</p><p>&lsaquo; &rsaquo;</p>
+<p>Not answered yet.</p><p>The claim is from the post of 2017-04-02.</p><p>&lsaquo; &rsaquo;</p>
 <pre>code()</pre>
 <table><caption>Numbers.</caption><tbody><tr><td>4.2</td></tr></tbody></table><p>Last.</p></main>"""
 

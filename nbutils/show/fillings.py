@@ -46,7 +46,7 @@ def table(columns, rows, caption, name=None, groups=()):
     """
     head = _row(_th(column, "col") for column in columns)
     if groups:
-        head = _row(_th(text, f'colgroup" colspan="{count}') for text, count in groups) + head
+        head = _row(_th(text, "colgroup", count) for text, count in groups) + head
     body = []
     for texts, cells, words in rows:
         pictures = [f"<td {_CELL}>{one}</td>" for one in cells]
@@ -66,5 +66,6 @@ def _row(cells):
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _th(text, scope):
-    return f'<th scope="{scope}" {_HEAD}>{escape(text)}</th>' if text else f"<td {_HEAD}></td>"
+def _th(text, scope, count=1):
+    marks = f'colspan="{count}" {_HEAD}'
+    return f'<th scope="{scope}" {marks}>{escape(text)}</th>' if text else f"<td {marks}></td>"

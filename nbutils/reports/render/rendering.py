@@ -68,7 +68,7 @@ def _parts(name, folder, text, findings):
     body, carried = panels.embedded(body, folder)
     body, numbers = _numbered(body)
     folds = itertools.count(1)  # each has a place, so that a search can lead into it
-    body = re.sub('<details class="fold', lambda fold: f'<details id="fold-{next(folds)}" class="fold', body)
+    body = re.sub('<details class="fold[^"]*"', lambda fold: f'{fold[0]} id="fold-{next(folds)}"', body)
     shown = {"heading": heading, "abstract": abstract, "body": body}
     for part, content in shown.items():  # what scrolls can be reached by keyboard
         shown[part] = _referring(content, numbers, whole=not failed).replace("<pre>", '<pre tabindex="0">')
