@@ -89,7 +89,7 @@ def test_the_verdict_follows_from_where_the_interval_lies(shown, values, verdict
     said = f"**{verdict.capitalize()}, as stated: [claim](#claim-A10).** See [figure](#figure-key)."
     assert shown[2] == said
     assert "What it costs: " in shown[3]
-    assert "20 pictures" in shown[3]
+    assert "pictures: 20." in shown[3]
     assert claims.entries[0]["repeats"] == 20
 
 
@@ -201,7 +201,7 @@ def test_a_claim_is_told_in_a_sentence_that_leads_to_the_evidence(shown, tmp_pat
     assert here.endswith("random masks: 4.2% of the gap. At a price.")
     assert there == "*As stated.* 50% of the gap: refuted."
     assert "Supported if *less*." in fold
-    assert "+0.0416 of the gap" in fold
+    assert "4.16% of the gap; " in fold
     telling.tell([])
     assert shown[-1] == "None in this run."
     telling.tell([entries["B13"]])
@@ -212,6 +212,7 @@ def test_every_claim_has_plain_words_and_its_number_two_digits():
     assert telling.MEASURED.keys() == ledger.CLAIMS.keys()
     told = [telling.number({"effect": value, "unit": "levels"}) for value in (-16.53, 0.4917, 0.0, 2.7e-6)]
     assert told == ["-17 levels", "0.49 levels", "0 levels", "about 3e-06 levels"]
+    assert telling.number({"effect": 1.04, "unit": "times"}) == "1.0 times"
 
 
 def test_a_verdict_says_what_it_is_about_and_none_is_given_by_a_run_that_is_too_small(shown):

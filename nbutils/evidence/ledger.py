@@ -464,14 +464,16 @@ def _show(measured, claim):
 
 
 def quantity(entry):
-    """Effect, interval and repeats of an entry, as text."""
+    """Effect, interval and repeats of an entry, as text: shares in per cent, a count without a sign."""
     if entry["effect"] is None:
         return "not measured"
-    text = f"{entry['effect']:+.3g} {entry['unit']}".strip()
+    scale, mark = (100, "%") if entry["unit"].startswith("of ") else (1, "")
+    form = ".3g" if entry["method"] == "exact" else "+.3g"
+    text = f"{scale * entry['effect']:{form}}{mark} {entry['unit']}".strip()
     if entry["interval"]:
-        low, high = entry["interval"]
-        text += f" (95% interval {low:+.3g} to {high:+.3g}, {entry['method']})"
-    return text + f", {entry['repeats']:,} {entry['per']}"
+        low, high = (f"{scale * end:+.3g}{mark}" for end in entry["interval"])
+        text += f" (95% interval {low} to {high}, {entry['method']})"
+    return f"{text}; {entry['per']}: {entry['repeats']:,}"
 
 
 def collect(reports, notebooks):

@@ -24,13 +24,13 @@ MEASURED = {
     "A17": "How many errors that were planted in a picture are right again after some steps",
     "A18": "How much worse (minus: better) many small blocks fill than the schedule made for music",
     "A19": "How much more the published animations change from frame to frame than the schedule allows",
-    "A20": "How much more attention than an even share goes to the words that name what is hidden",
+    "A20": "How much more (minus: less) attention than an even share the words get that name what is hidden",
     "B01": "Largest error of the best cell that was built to output its input",
     "B02": "Least drift of a cell that was built to hold its state",
     "B03": "Error of the best LSTM that was made to imitate a GRU",
-    "B04": "How many more digits GRUs read rightly than LSTMs",
+    "B04": "How far GRUs are ahead of LSTMs, at the end or in falling back (the less clear one)",
     "B05": "How many times as many digits are misread without batch normalisation, in octaves",
-    "B06": "How many more digits 128 units read rightly than 32",
+    "B06": "How far the sizes differ as claimed, in the comparison of four that speaks most against it",
     "B07": "How many more digits a net reads rightly that sees the whole picture at once",
     "B08": "How much more often 0, 1 and 4 are read rightly after their filling than other digits",
     "B09": "How much more the truth costs a model than its own samples",
@@ -44,7 +44,7 @@ MEASURED = {
     "E04": "How many more grids are valid if the surest cell is next",
     "E05": "How many evaluations the bound saves",
     "E06": "How much more (minus: less) than the better of the two a spread-out order costs",
-    "E07": "How much farther (minus: nearer) from the originals hiding again ends than Gibbs sampling",
+    "E07": "How much worse (minus: better) pictures get by hiding again than by Gibbs sampling",
     "E08": "How many more planted errors are repaired by an evaluation",
 }
 
@@ -54,6 +54,8 @@ def number(entry):
     effect, unit = entry["effect"], entry["unit"]
     if unit.startswith("of "):
         return f"{_two_digits(100 * effect)}% {unit}"
+    if unit == "times" and 0.95 <= effect < 9.95:
+        return f"{effect:.1f} times"  # "1 times" would look like a count
     return f"{_two_digits(effect)} {unit}".strip()
 
 
