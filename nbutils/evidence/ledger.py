@@ -464,7 +464,7 @@ def _show(measured, claim):
 
 
 def quantity(entry):
-    """Effect, interval and repeats of an entry, as text: shares in per cent, counts and zero without a sign."""
+    """Effect, interval and repeats of an entry, as text: shares in per cent, counts and zero unsigned."""
     if entry["effect"] is None:
         return "not measured"
     scale, mark = (100, "%") if entry["unit"].startswith("of ") else (1, "")
