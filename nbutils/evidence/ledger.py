@@ -299,7 +299,7 @@ def short_of(**wanted):
         wanted: by name, with underscores for blanks: (what there is, the least that the claim takes).
     """
     short = [
-        f"{value:.3g} {name.replace('_', ' ')}, and it takes {least:.3g}"
+        f"{value:.3g} {name.removesuffix('s' * (value == 1)).replace('_', ' ')}, and it takes {least:.3g}"
         for name, (value, least) in wanted.items()
         if not value >= least  # NaN falls short too
     ]
@@ -464,11 +464,11 @@ def _show(measured, claim):
 
 
 def quantity(entry):
-    """Effect, interval and repeats of an entry, as text: shares in per cent, a count without a sign."""
+    """Effect, interval and repeats of an entry, as text: shares in per cent, counts and zero unsigned."""
     if entry["effect"] is None:
         return "not measured"
     scale, mark = (100, "%") if entry["unit"].startswith("of ") else (1, "")
-    form = ".3g" if entry["method"] == "exact" else "+.3g"
+    form = "+.3g" if entry["effect"] and entry["method"] != "exact" else ".3g"
     text = f"{scale * entry['effect']:{form}}{mark} {entry['unit']}".strip()
     if entry["interval"]:
         low, high = (f"{scale * end:+.3g}{mark}" for end in entry["interval"])

@@ -28,7 +28,7 @@ MEASURED = {
     "B01": "Largest error of the best cell that was built to output its input",
     "B02": "Least drift of a cell that was built to hold its state",
     "B03": "Error of the best LSTM that was made to imitate a GRU",
-    "B04": "How far GRUs are ahead of LSTMs, at the end or in falling back (the less clear one)",
+    "B04": "How far GRUs are ahead of LSTMs, at the end or in falling back (what speaks against it)",
     "B05": "How many times as many digits are misread without batch normalisation, in octaves",
     "B06": "How far the sizes differ as claimed, in the comparison of four that speaks most against it",
     "B07": "How many more digits a net reads rightly that sees the whole picture at once",
