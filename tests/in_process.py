@@ -2,6 +2,7 @@
 fraction of the time."""
 
 import json
+import threading
 import types
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from nbformat.v4 import new_code_cell, new_output
 from traitlets.config import Config
 
 from nbutils.reports.run import execution
+
+_ONE_AT_A_TIME = threading.Lock()  # the shell, the captured output and the folder belong to the process
 
 
 class Shell(InteractiveShell):
@@ -52,12 +55,12 @@ def supervise(folder, *_, **__):
     book.cells.insert(place + 1, new_code_cell(given, metadata={"tags": ["injected-parameters"]}))
     book.metadata["papermill"] = {"parameters": request["parameters"]}
     shell, reason = Shell.instance(), ""
-    with chdir(Path(request["notebook"]).parent):
+    with _ONE_AT_A_TIME, chdir(Path(request["notebook"]).parent):
         for cell in book.cells:
             if cell.cell_type == "code" and (error := run_cell(shell, cell)):
                 reason = f"{type(error).__name__}: {error}"
                 break
-    shell.reset(new_session=False)
+        shell.reset(new_session=False)
     nbformat.write(book, folder / "executed.ipynb")
     return reason
 

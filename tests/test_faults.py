@@ -740,7 +740,10 @@ def test_a_read_only_folder_is_one_line_and_what_is_in_it_stays(books, tmp_path)
         (["--set", "steps=" + "9" * 5000], "...'; expected int such as 3"),
         (["--set", "steps=1:30"], "01_first: steps is '1:30'; expected int such as 3"),
         (["--set", "steps=0x10"], "01_first: steps is '0x10'; expected int such as 3"),
-        (["--set", "data="], "01_first: data: is empty; expected scenes, photos, or the path of a folder"),
+        (
+            ["--set", "data="],
+            "01_first: data: is empty; expected scenes, photos, photos64, coco, photos8k, or",
+        ),
         (["--set", "steps=2026-13-01"], "01_first: steps is '2026-13-01'; expected int such as 3"),
         (
             ["--set", "lengths=[!!python/object:os.system {}]"],

@@ -268,9 +268,11 @@ def _cards(out, outcomes):
 
 
 def _abstract(text):
-    """An abstract as HTML; one that cannot be rendered as plain text, since its page says why."""
+    """An abstract as HTML, without links to places of its own page; one that cannot be rendered as plain
+    text, since its page says why."""
     try:
-        return MarkdownWithMath(renderer=Renderer([])).render(text)
+        html = MarkdownWithMath(renderer=Renderer([])).render(text)
+        return re.sub(r'<a href="#[^"]*">(.*?)</a>', r"\1", html)
     except ValueError:
         return f"<p>{escape(text)}</p>"
 
