@@ -279,7 +279,7 @@ def test_parameters_solutions_rules_and_numbers_are_folded(reader):
     for name, inside in (
         ("Parameters of this run", "steps = 4"),
         ("How it is decided", "It is decided by"),
-        ("The numbers", "+1 bits, 1 nets"),
+        ("The numbers", "The cost: 1 bits; nets: 1."),
         ("All columns", "because"),
         ("Also found", "Finding 3."),
     ):

@@ -73,7 +73,7 @@ def test_the_most_telling_report_that_moves_opens_the_page():
     assert not index_page.shown(cards, claims[:1])["since"]
     assert shown["standing"] is None  # of a ledger that does not say what its verdicts are about
     told = [
-        {"id": claim, "verdict": verdict, "standing": standing}
+        {"id": claim, "verdict": verdict, "standing": standing, "notebook": None}
         for claim, verdict, standing in (
             ("A01", "refuted", "on drawn scenes"),
             ("A02", "supported", "as stated"),
