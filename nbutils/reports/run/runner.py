@@ -126,6 +126,7 @@ def run_all(works, pool, watched, *, apart, force, timeout):
                 watched.ended(label, outcome)
             else:
                 queued[label] = work
+        watched.beat()  # before anything begins, which may leave no room on the disk for an index
         chains = watched.chains()
         for label in sorted(queued, key=lambda label: -chains[label]):  # the longest chain first
             if len(running) == pool.capacity:
@@ -133,7 +134,6 @@ def run_all(works, pool, watched, *, apart, force, timeout):
             tell = partial(watched.cells, label)
             running[_submit(pool, queued.pop(label), keys[label], works, timeout, apart, tell)] = label
             watched.began(label)
-        watched.beat()
         for future in wait(running, timeout=_BEAT, return_when=FIRST_COMPLETED).done if running else ():
             label = running.pop(future)
             upstream = {works[need].name: keys[need] for need in works[label].needs}
