@@ -93,6 +93,7 @@ def run(
         resolved = parameters.resolve(
             chosen, parameters.read_profile(profile), parameters.parse_settings(set_ or ())
         )
+        chosen = series.chosen(notebooks or (), resolved)
         places = _places(jobs, scheduler, parameters.resources(resource or ()))
         how = {"force": force, "timeout": timeout, "profile": profile, "live": _live(), "report": _say}
         outcomes = runner.run(chosen, resolved, out, **how, **places)

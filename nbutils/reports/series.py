@@ -49,9 +49,16 @@ def said(path, name, default=None):
     return (_metadata(path) or {}).get(name, default)
 
 
-def needs(path):
+def needs(path, values=None):
     """The names of the notebooks whose results a notebook reads; a file that is no notebook needs none, and
-    fails when it is run."""
+    fails when it is run.
+
+    Args:
+        path: of the notebook.
+        values: its parameters; one whose `checkpoint` is "published" reads the repository's results instead.
+    """
+    if values and values.get("checkpoint") == "published":
+        return []
     found = said(path, "needs", [])
     return [name for name in in_series() if name < path.stem] if found == ALL_BEFORE else found
 
@@ -63,16 +70,19 @@ def before(notebook, reports):
     return [name for name in names if name < notebook]
 
 
-def chosen(names=()):
+def chosen(names=(), resolved=None):
     """Notebooks by name in order of the series; `names` picks some, by name or number ("04"), with all that
     they need.
 
+    Args:
+        names: names or numbers; all where there are none.
+        resolved: dict from name to parameters, by which a notebook may need less, see `needs`.
     Raises:
         ParameterError: a name that no notebook has, or a notebook that needs one which does not stand before
             it.
     """
     every = in_series()
-    needed = {name: needs(path) for name, path in every.items()}
+    needed = {name: needs(path, (resolved or {}).get(name)) for name, path in every.items()}
     for name in every:
         for need in needed[name]:
             if need not in every or need >= name:

@@ -59,8 +59,9 @@ def run(
     with records.alone_in(out, report):
         records.remove_remains(out)
         works = {
-            name: Work(name, path, resolved.get(name, {}), out, tuple(series.needs(path)))
+            name: Work(name, path, values, out, tuple(series.needs(path, values)))
             for name, path in notebooks.items()
+            for values in [resolved.get(name, {})]
         }
         before, damaged = _before(out, works, report), rendering.damaged(out, _every())
         usual = progress.usual_seconds(profile)
