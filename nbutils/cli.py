@@ -174,6 +174,12 @@ def publish(
         str | None,
         typer.Option(help="Only the models of this notebook, such as 05, for others to fill with."),
     ] = None,
+    part: Annotated[
+        bool,
+        typer.Option(
+            "--part", help="The run may lack notebooks: what is published of those stays beside it."
+        ),
+    ] = False,
     debug: _Debug = False,
 ):
     """Publish pages, notebooks, results and small checkpoints of a finished run, and show its findings in the
@@ -185,7 +191,7 @@ def publish(
         if models:
             publishing.publish_models(reports, list(series.chosen([models]))[-1], to, _say)
             return
-        publishing.publish(reports, to, _say)
+        publishing.publish(reports, to, _say, part)
     print(f"\nOpen {(to / 'index.html').resolve()}")
 
 

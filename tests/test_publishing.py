@@ -132,9 +132,9 @@ def place(finished, tmp_path, monkeypatch):
     return repository, reports
 
 
-def publish(place):
+def publish(place, *options):
     repository, reports = place
-    return CliRunner().invoke(app, ["publish", str(reports), "--to", str(repository / "docs")])
+    return CliRunner().invoke(app, ["publish", str(reports), "--to", str(repository / "docs"), *options])
 
 
 def published(place):
@@ -446,6 +446,47 @@ def test_what_is_no_longer_part_is_removed_and_what_is_others_stays(place):
     assert not (place[0] / "docs" / "checkpoints" / "02_reads").exists()
     assert note.read_text() == "Mine."
     assert after["docs/scaling.md"] == before["docs/scaling.md"]
+
+
+def test_a_part_of_the_series_is_published_beside_what_stands(place, tmp_path):
+    repository, _ = place
+    before = published(place)
+    part = tmp_path / "part"
+    run_in(repository, part, "01", "--set", "steps=3")
+    refused = publish((repository, part))
+    assert (refused.exit_code, refused.output.count("\n")) == (2, 1)
+    assert "02_reads: not run; only a run with every notebook done is published" in refused.output
+    result = publish((repository, part), "--part")
+    assert result.exit_code == 0, result.output
+    after = tree(repository)
+    stay = {name for name in before if "02_reads" in name or name in ("docs/filled.npy", "docs/scaling.md")}
+    assert {f"docs/02_reads{end}" for end in (".html", ".ipynb", ".json")} < stay
+    assert all(after[name] == before[name] for name in stay)
+    assert json.loads(after["docs/01_fills.ipynb"])["metadata"]["nbutils"]["parameters"]["steps"] == 3
+    models = [[name for name in found if "checkpoints/01_fills" in name] for found in (before, after)]
+    assert [len(names) for names in models] == [1, 1]
+    assert models[0] != models[1]
+    manifest = json.loads(after["docs/published.json"])
+    assert list(manifest["notebooks"]) == ["01_fills", "02_reads"]
+    index = after["docs/index.html"].decode()
+    assert 'href="01_fills.html"' in index
+    assert 'href="02_reads.html"' in index
+    assert 'href="02_reads.html"' in after["docs/01_fills.html"].decode()
+    assert "In motion on the page" in after["docs/01_fills.ipynb"].decode()
+    again = publish((repository, part), "--part")
+    assert "nothing changed" in again.output
+
+
+def test_a_part_is_refused_where_the_rest_is_published_nowhere(place, tmp_path):
+    repository, _ = place
+    run_in(repository, tmp_path / "part", "01")
+    before = tree(repository)
+    result = publish((repository, tmp_path / "part"), "--part")
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert (
+        "02_reads would be missing, neither in this run nor published before; run them too" in result.output
+    )
+    assert tree(repository) == before
 
 
 def test_a_publication_that_was_stopped_is_taken_up_by_the_next(place, monkeypatch):

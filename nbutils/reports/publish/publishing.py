@@ -6,6 +6,7 @@ found before anything is written.
 """
 
 import json
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -29,25 +30,31 @@ class PublishError(ValueError):
     """A run that cannot be published; the message is one line that says why and what to do."""
 
 
-def publish(reports, to, report=print):
+def publish(reports, to, report=print, part=False):
     """Publish the run in the folder `reports` into the folder `to`, and show it in the README beside that
     where it has the markers.
 
     Args:
-        reports: folder of a whole run of the series.
+        reports: folder of a run of the series.
         to: folder; of what is in it, only what was published before is changed.
+        part: the run may lack notebooks; what is published of those stays, beside a new index.
         report: called with a line of text for what was done.
     Raises:
         PublishError, PlaceError, CheckpointError: what speaks against it; nothing has been written.
         OSError: the folder cannot be written, or the disk is full; the same call goes on from there.
     """
     reports, to = Path(reports).resolve(), Path(to).resolve()
-    outcomes = _finished(reports)
+    _finished(reports, part)
     with records.alone_in(reports, report):
-        outcomes = _finished(reports)  # once more, as another run may have gone on meanwhile
+        outcomes = _finished(reports, part)  # once more, as another run may have gone on meanwhile
         notebooks = {name: nbformat.read(reports / f"{name}.ipynb", as_version=4) for name in outcomes}
-        manifest = _manifest(notebooks)
+        _manifest(notebooks)  # which refuses what was made by no commit
         files = _files(reports, notebooks, outcomes)
+        if standing := _standing(to, notebooks):
+            files = _beside(standing, reports, to, notebooks, outcomes, files)
+            notebooks |= {name: nbformat.reads(files[f"{name}.ipynb"].decode(), 4) for name in standing}
+    notebooks = {name: notebooks[name] for name in series.in_series()}
+    manifest = _manifest(notebooks)
     order = front_page.most_telling_first({name: series.in_series()[name] for name in notebooks})
     moving = front_page.moving_pictures({name: notebooks[name] for name in order})
     if moving:
@@ -73,7 +80,9 @@ def publish(reports, to, report=print):
         write_text(readme, after)
     megabytes = sum(map(len, files.values())) / 1e6
     of_models = _size(files, ".safetensors") / 1e6
-    told = f"{len(outcomes)} reports, {len(files)} files, {megabytes:.1f} MB (checkpoints {of_models:.1f} MB)"
+    told = (
+        f"{len(notebooks)} reports, {len(files)} files, {megabytes:.1f} MB (checkpoints {of_models:.1f} MB)"
+    )
     report(f"{to}: {told}, {f'{changed} changed' if changed else 'nothing changed'}")
     if front_page.BEGIN in after:
         report(f"{readme}: the published findings stand there")
@@ -147,17 +156,71 @@ def publish_models(reports, notebook, to, report=print):
     report(f"{to}: {len(named)} models, {_size(files, '.safetensors') / 1e6:.1f} MB, {changed} files changed")
 
 
-def _finished(reports):
-    """What became of the notebooks of the series, dict from name to dict; all of them are done and as they
-    were written."""
+def _finished(reports, part):
+    """What became of the notebooks of the series, or of those that were run, dict from name to dict; all of
+    them are done and as they were written."""
     names = list(series.in_series())
-    if not any((reports / f".{name}.run.json").is_file() for name in names):
+    were_run = [name for name in names if (reports / f".{name}.run.json").is_file()]
+    if not were_run:
         raise PublishError(
             f"{reports}: is not the folder of a run; give the folder that `nbutils run` wrote to"
         )
+    names = were_run if part else names
     outcomes = {name: vars(_done(reports, name)) for name in names}
     _refuse_old(reports, names)
     return outcomes
+
+
+def _standing(to, notebooks):
+    """The notebooks of the series that a run lacks, of which something is published: dict from name to the
+    facts of the manifest.
+
+    Raises:
+        PublishError: one of them is not published either.
+    """
+    lacking = [name for name in series.in_series() if name not in notebooks]
+    if not lacking:
+        return {}
+    published = json.loads((to / placing.MANIFEST).read_bytes())["notebooks"] if placing.owned(to) else {}
+    if missing := [name for name in lacking if name not in published]:
+        raise PublishError(
+            f"{to}: {', '.join(missing)} would be missing, neither in this run nor published before; run "
+            "them too"
+        )
+    return {name: published[name] for name in lacking}
+
+
+def _beside(standing, reports, to, notebooks, outcomes, files):
+    """The files of a publication in which notebooks of a run stand beside those published before.
+
+    Args:
+        standing: from `_standing`; notebooks, outcomes, files: of the run.
+    Returns:
+        dict from name to bytes.
+    """
+    names = placing.owned(to) - {placing.MANIFEST}
+    before = {name: (to / name).read_bytes() for name in sorted(names) if (to / name).is_file()}
+    for name in notebooks:
+        sidecar = before.pop(f"{name}.json", b"{}")
+        for gone in (f"{name}.html", f"{name}.ipynb", *workers.named_checkpoints(to, sidecar)):
+            before.pop(gone, None)
+    if missing := sorted(f"{name}.html" for name in standing if f"{name}.html" not in before):
+        raise PublishError(f"{to / missing[0]}: is missing; restore it, or publish a whole run")
+    kept = before | {name: content for name, content in files.items() if not name.endswith(".html")}
+    done = {"status": "done", "error": "", "cached": True, "old": ""}
+    outcomes = outcomes | {name: done | {"seconds": facts["seconds"]} for name, facts in standing.items()}
+    with tempfile.TemporaryDirectory(prefix="nbutils-") as folder:
+        together = Path(folder)
+        for name, content in kept.items():
+            (together / name).parent.mkdir(parents=True, exist_ok=True)
+            (together / name).write_bytes(content)
+        for name in notebooks:  # with what moves
+            (together / f"{name}.ipynb").write_bytes((reports / f"{name}.ipynb").read_bytes())
+        order = list(series.in_series())
+        pages, failures = rendering.series_pages(together, order, outcomes, standing)
+    for name, reason in failures.items():
+        raise PublishError(f"{name}: {reason}; correct it and run the notebook again")
+    return kept | {name: lighter.pictures(page).encode() for name, page in pages.items()}
 
 
 def _refuse_old(reports, names):

@@ -175,12 +175,13 @@ def damaged(out, names):
     return [page for page in (*pages, *_OF_ALL) if pages and not _whole(out / page)]
 
 
-def series_pages(out, names, outcomes):
+def series_pages(out, names, outcomes, standing=()):
     """The pages of a series, their index, and a page on how each was run.
 
     Args:
         out: folder with the executed notebooks and their results.
         names: notebooks in order.
+        standing: those whose pages stand in `out` already and stay as they are.
         outcomes: dict from name to a dict with status, seconds, cached, error, and, of what is out of date,
             `old`, which says why.
     Returns:
@@ -192,8 +193,9 @@ def series_pages(out, names, outcomes):
     there = [name for name in names if cards[name]["ended"]]
     pages, failures = {}, {}
     for name in there:
-        pages[f"{name}.html"], reason = _between_neighbours(out, name, there, cards)
-        failures |= {name: reason} if reason else {}
+        if name not in standing:
+            pages[f"{name}.html"], reason = _between_neighbours(out, name, there, cards)
+            failures |= {name: reason} if reason else {}
     for name, card in cards.items():
         card["page"] = f"{name}.html" if name in there else None
         if name in failures:
@@ -201,7 +203,8 @@ def series_pages(out, names, outcomes):
     outcomes = outcomes | {
         name: outcomes[name] | {"status": "failed", "error": reason} for name, reason in failures.items()
     }
-    written = {name: pages[f"{name}.html"] for name in there}
+    before = {name: (out / f"{name}.html").read_text(encoding="utf-8") for name in standing}
+    written = {name: before.get(name) or pages[f"{name}.html"] for name in there}
     pages |= _index(out, cards, outcomes, written)
     return {page: _sealed(text) for page, text in pages.items()}, failures
 
