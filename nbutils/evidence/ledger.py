@@ -168,7 +168,7 @@ CLAIMS = {
         "The published grid of schedules was run as described.",
         _THIRD,
         (ANIMATIONS,),
-        "nobody wrote it: the table of the post implies it",
+        "a sentence that nobody wrote, implied by the table of the post",
         "First decided by one constant; now by every animation of the rows, with what changes outside the "
         "hole taken off.",
     ),
@@ -176,7 +176,7 @@ CLAIMS = {
         "A convolutional reader with attention over words finds the words that matter.",
         _FIRST,
         (PHOTOGRAPHS,),
-        "nobody wrote it: it is what the architecture is meant for",
+        "a sentence that nobody wrote, of what the architecture is meant for",
     ),
     "B01": Claim("Neither cell can output its input exactly.", _DIGITS, (CELLS,)),
     "B02": Claim("Both cells can hold their state.", _DIGITS, (CELLS,)),
@@ -292,16 +292,22 @@ def of_2017(claim):
     return not claim.startswith("E")
 
 
-def short_of(**wanted):
+def short_of(at_most=None, **at_least):
     """What a run falls short of, as text; empty where of nothing.
 
     Args:
-        wanted: by name, with underscores for blanks: (what there is, the least that the claim takes).
+        at_most: dict from a name to (what there is, the most with which the claim can be decided).
+        at_least: by name, with underscores for blanks: (what there is, the least that it takes).
     """
     short = [
         f"{value:.3g} {name.removesuffix('s' * (value == 1)).replace('_', ' ')}, and it takes {least:.3g}"
-        for name, (value, least) in wanted.items()
+        for name, (value, least) in at_least.items()
         if not value >= least  # NaN falls short too
+    ]
+    short += [
+        f"{value:.3g} {name}, and it takes {most:.3g} or less"
+        for name, (value, most) in (at_most or {}).items()
+        if not value <= most
     ]
     return "; ".join(short)
 
