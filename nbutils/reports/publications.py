@@ -110,10 +110,10 @@ def fitting(notebook, **choices):
 
 
 def of_photographs():
-    """The folder and the results of a published report 05 whose models were trained on photographs; None
-    where there is none."""
-    for place, saved in _of("05_sampling_orderings"):
-        if saved["choices"]["data"] != "scenes":
+    """The folder and the results of a published report, 05 or 17, whose models were trained on photographs;
+    None where there is none."""
+    for place, saved in [*_of("05_sampling_orderings"), *_of("17_gallery")]:
+        if saved["choices"]["data"] != "scenes" and saved["checkpoints"]:
             return place, saved
     return None
 
