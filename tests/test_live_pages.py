@@ -14,8 +14,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 from test_browser import faults_of
 
+from nbutils.data import sources
 from nbutils.pixelrnn import filling, objective
 from nbutils.reports import publications
+from nbutils.reports.live import holes, parts
 from nbutils.reports.live.parts import place
 from nbutils.reports.render import panels, rendering
 from nbutils.reports.render.cells import LinkError
@@ -322,6 +324,19 @@ def test_a_cell_does_what_the_one_of_torch_does(page):
     wave = 2 * torch.sin(torch.tensor(99 / 6, dtype=torch.float64))
     assert abs(output() - float(torch.tanh(torch.tensor(1.0)) * torch.sigmoid(wave))) < 1e-6
     assert "off by" in figure.locator(".status-line").inner_text()
+
+
+def test_pictures_of_64_are_taken_only_if_they_are_asked_for(monkeypatch):
+    shown = []
+    monkeypatch.setattr(parts, "show", lambda given, *_: shown.append((given["model"], given["size"])))
+    large = publications.checkpoint("05_sampling_orderings", "cross_entropy")
+    pictures = sources.load("scenes", image_size=64, num_train=1, num_valid=2).valid
+    holes.live_holes(large, pictures)
+    holes.live_holes(large, pictures, size=64)
+    (replaced, small), taken = shown
+    assert replaced.startswith("docs/quick/")
+    assert small == 32
+    assert taken == (place(large), 64)
 
 
 def test_a_page_says_which_model_is_gone(tmp_path):

@@ -801,7 +801,7 @@ def test_models_are_those_of_this_run_where_it_has_been_run_and_otherwise_the_pu
 def test_a_model_of_photographs_is_found_wherever_it_is_published(place):
     docs = place[0] / "docs"
     assert publications.of_photographs() is None
-    for folder, notebook, data in (
+    for folder, report, data in (
         (docs / "quick", "05_sampling_orderings", "scenes"),
         (docs / "trained_on_none", "17_gallery", "photos"),
         (docs / "others", "17_gallery", "photos"),
@@ -810,7 +810,7 @@ def test_a_model_of_photographs_is_found_wherever_it_is_published(place):
         (folder / publications.MANIFEST).write_text("{}")
         models = {"cross_entropy": "a"} if folder.name == "others" else {}
         saved = {"choices": {"data": data}, "checkpoints": models}
-        (folder / f"{notebook}.json").write_text(json.dumps(saved))
+        (folder / f"{report}.json").write_text(json.dumps(saved))
     assert publications.of_photographs() == (docs / "others", saved)
     assert len(publications.digests()) == 3  # on which results depend
 

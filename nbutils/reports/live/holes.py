@@ -13,25 +13,27 @@ from .. import publications
 from . import parts
 
 SIZE = 32  # side of the pictures that a page fills in time
-_LARGEST = 1_000_000  # numbers of a net, two bytes each
+_LARGEST = 1_250_000  # numbers of a net, two bytes each
 _OFFERED = 6
 _ROUNDS = 24  # of the still picture
 
 
-def live_holes(checkpoint, held_out, name="live"):
+def live_holes(checkpoint, held_out, name="live", size=SIZE):
     """Show the panel of an in-painting net.
 
     Args:
-        checkpoint: path of a trained `Inpainter`. Where its pictures are not of 32 x 32 pixels, or it has
-            more than a million numbers, a published net and scenes take their places.
+        checkpoint: path of a trained `Inpainter`. Where its pictures are not of the `size` that is wanted, or
+            it has more than 1.25 million numbers, a published net and scenes of 32 x 32 take their places.
         held_out: `sources.CaptionedPictures`, of which the first six are offered.
         name: of the figure.
+        size: side of the pictures, pixels; those of more than 32 are filled in rounds, if one does not say
+            otherwise.
     Raises:
         FileNotFoundError: nothing is published where it is needed.
     """
     net, vocabulary = job.load(checkpoint, "cpu")
-    if held_out.images.shape[-1] != SIZE or sum(p.numel() for p in net.parameters()) > _LARGEST:
-        folder, saved = _published()
+    if held_out.images.shape[-1] != size or sum(p.numel() for p in net.parameters()) > _LARGEST:
+        (folder, saved), size = _published(), SIZE
         checkpoint = folder / saved["checkpoints"]["cross_entropy"]
         net, vocabulary = job.load(checkpoint, "cpu")
         sizes = dict(image_size=SIZE, num_train=1, num_valid=_OFFERED)
@@ -42,7 +44,7 @@ def live_holes(checkpoint, held_out, name="live"):
     given = {
         "panel": "pictures",
         "model": model,
-        "size": SIZE,
+        "size": size,
         "pictures": [base64.b64encode(np.asarray(one).tobytes()).decode() for one in offered.images],
         "captions": captions,
     }
@@ -67,7 +69,7 @@ def _published():
 
 def _still(net, image, caption):
     """The first picture with its hole, and filled."""
-    known = masks.square(image.shape, size=SIZE // 2, central=True)
+    known = masks.square(image.shape, size=image.shape[-1] // 2, central=True)
     blocks = [int((~known).sum()) // _ROUNDS] * _ROUNDS
     lot = torch.Generator().manual_seed(0)
     filled = sampling.inpaint(net, image, known, *caption, strategy="halton", blocks=blocks, generator=lot)

@@ -160,11 +160,12 @@ const picturesPanel = (figure, {model, size, pictures, captions}) => {
 
   // -- the way
   const order = make('select', {}, ...options(ORDERS)), temperature = slider(0, 1.5, 0.05, 1);
+  const usual = size > 32 ? 48 : 0;  // of rounds; one by one a large picture takes minutes
   const rounds = numeric(MOST_STEPS), seed = numeric(LARGEST_SEED), alpha = slider(0.01, 0.5, 0.01, 0.02);
   const roundsLabel = labelled('', rounds), alphaLabel = labelled('last block', alpha.control, alpha.told);
   const fit = () => {
     roundsLabel.firstChild.textContent = inSteps(order.value) ? 'steps' : 'rounds (0: one by one)';
-    rounds.value = inSteps(order.value) ? 100 : order.value === 'maskgit' ? 24 : 0;
+    rounds.value = inSteps(order.value) ? 100 : order.value === 'maskgit' ? 24 : usual;
     alphaLabel.hidden = !isGibbs(order.value);
   };
   order.addEventListener('change', fit);
