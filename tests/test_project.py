@@ -12,7 +12,7 @@ import yaml
 
 from nbutils import identity
 from nbutils.reports import parameters, series
-from nbutils.reports.publish import front_page
+from nbutils.reports.publish import front_page, leaks
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = list(series.in_series().values())  # what else lies in the folder is somebody's own
@@ -159,6 +159,11 @@ def test_no_import_runs_in_a_circle():
     while free := {name for name, imported in left.items() if not imported & left.keys()}:
         left = {name: imported for name, imported in left.items() if name not in free}
     assert left == {}
+
+
+def test_no_notebook_holds_what_its_publication_would_be_refused_for():
+    for path in NOTEBOOKS:
+        assert leaks.of_machine(path.read_bytes(), path.read_text()) == "", path.name
 
 
 def test_notebooks_are_stored_without_machine_specific_metadata():
