@@ -53,7 +53,7 @@ def publish(reports, to, report=print, part=False):
         if standing := _standing(to, notebooks):
             files = _beside(standing, reports, to, notebooks, outcomes, files)
             notebooks |= {name: nbformat.reads(files[f"{name}.ipynb"].decode(), 4) for name in standing}
-    notebooks = {name: notebooks[name] for name in series.in_series()}
+    notebooks = {name: notebooks[name] for name in series.in_series() if name in notebooks}
     manifest = _manifest(notebooks)
     order = front_page.most_telling_first({name: series.in_series()[name] for name in notebooks})
     moving = front_page.moving_pictures({name: notebooks[name] for name in order})
@@ -173,21 +173,9 @@ def _finished(reports, part):
 
 def _standing(to, notebooks):
     """The notebooks of the series that a run lacks, of which something is published: dict from name to the
-    facts of the manifest.
-
-    Raises:
-        PublishError: one of them is not published either.
-    """
-    lacking = [name for name in series.in_series() if name not in notebooks]
-    if not lacking:
-        return {}
+    facts of the manifest."""
     published = json.loads((to / placing.MANIFEST).read_bytes())["notebooks"] if placing.owned(to) else {}
-    if missing := [name for name in lacking if name not in published]:
-        raise PublishError(
-            f"{to}: {', '.join(missing)} would be missing, neither in this run nor published before; run "
-            "them too"
-        )
-    return {name: published[name] for name in lacking}
+    return {name: published[name] for name in series.in_series() if name in set(published) - set(notebooks)}
 
 
 def _beside(standing, reports, to, notebooks, outcomes, files):
@@ -216,7 +204,7 @@ def _beside(standing, reports, to, notebooks, outcomes, files):
             (together / name).write_bytes(content)
         for name in notebooks:  # with what moves
             (together / f"{name}.ipynb").write_bytes((reports / f"{name}.ipynb").read_bytes())
-        order = list(series.in_series())
+        order = [name for name in series.in_series() if name in outcomes]
         pages, failures = rendering.series_pages(together, order, outcomes, standing)
     for name, reason in failures.items():
         raise PublishError(f"{name}: {reason}; correct it and run the notebook again")
