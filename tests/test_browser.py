@@ -133,12 +133,25 @@ def test_readers_who_asked_for_less_motion_and_paper_get_the_last_frame(browser,
     calm = browser.new_context(reduced_motion="reduce").new_page()
     calm.goto(address)
     assert calm.locator(".strip").first.is_visible()
-    assert not calm.locator("img.moving").first.is_visible()
+    assert set(transforms(calm.locator("figure.animated").first)) != {"translateY(0%)"}
     page = browser.new_page()
     page.goto(address)
     page.emulate_media(media="print")
     assert page.locator(".strip").first.is_visible()
     assert not page.locator("button.pause").first.is_visible()
+
+
+def test_without_a_script_the_frames_move_by_the_style_of_the_page(browser, smoke):
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto((smoke / "05_sampling_orderings.html").as_uri())
+    strip = page.locator(".alone .strip > img").first
+    strip.scroll_into_view_if_needed()
+    seen = {strip.bounding_box()["y"] - strip.locator("..").bounding_box()["y"]}
+    for _ in range(40):
+        page.wait_for_timeout(50)
+        seen.add(strip.bounding_box()["y"] - strip.locator("..").bounding_box()["y"])
+    assert len(seen) > 2
+    assert "image/gif" not in (smoke / "05_sampling_orderings.html").read_text()
 
 
 def code(*lines, tag=None):

@@ -4,6 +4,11 @@ import re
 from html.parser import HTMLParser
 
 _FIGURE = re.compile(r"<figure.*?</figure>", re.DOTALL)
+_GIF = re.compile(r'<div style="(width:\d+px)"><img class="moving"[^>]*>(?=<div class="strip")')
+_STRIP = re.compile(
+    r'<div class="strip" data-frames="(?P<frames>\d+)" data-milliseconds="(?P<milliseconds>\d+)"[^>]* style="'
+)
+_PLAYED = 0.7  # of the time; the last frame is held for the rest
 
 
 def figures(notebook):
@@ -48,6 +53,23 @@ def animations(text):
     """The animations of a figure: list of dicts with `address`, `frames`, `alt`, and, where the alternative
     text ends with the words by which a hole is filled, `caption`, and `way`, what stands before."""
     return _read(text).animations
+
+
+def by_frames(notebook):
+    """A notebook whose animations are strips of frames alone, which a page's script or style moves: the same
+    in GIFs would double its weight."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if html := output.get("data", {}).get("text/html", ""):
+                alone = _GIF.sub(r'<div class="alone" style="\1">', html)
+                output.data["text/html"] = _STRIP.sub(_timed, alone)
+    return notebook
+
+
+def _timed(strip):
+    frames, milliseconds = int(strip["frames"]), int(strip["milliseconds"])
+    times = f"--steps:{max(1, frames - 1)};--time:{round(frames * milliseconds / _PLAYED)}ms;"
+    return strip[0] + times
 
 
 def _read(text):

@@ -51,7 +51,7 @@ def render(path, before=None, after=None, findings=(), old=""):
 def _parts(name, folder, text, findings):
     """What the template of a page shows of a notebook in a folder; `text` is the notebook's, `findings`
     JSON."""
-    notebook, exporter = nbformat.reads(text, as_version=4), ReportExporter()
+    notebook, exporter = pictures.by_frames(nbformat.reads(text, as_version=4)), ReportExporter()
     facts, (title, _) = notebook.metadata.get("nbutils", {}), title_and_abstract(notebook)
     failed, findings = bool(facts.get("error")), json.loads(findings)
     caveats = _caveats(notebook) if findings else []
