@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from nbutils.data import scenes
+from nbutils.data import painted_colours, scenes
 from nbutils.evidence import intervals, ledger, samples
 from nbutils.nade import masks, sampling
 from nbutils.show import animation, figures, fillings
@@ -138,3 +138,8 @@ def test_fillings_stand_under_their_columns_and_a_caption_is_escaped(monkeypatch
     still = fillings.beside(image[0], known[0], [])
     fillings.table(["given", "original"], [([], still, "")], "Stills.")
     assert "pause" not in shown[1]
+
+
+def test_the_drawings_of_as_many_scenes_as_a_verdict_takes_are_kept():
+    """In colours and in shapes; fewer, and every table of a report would draw all of them again."""
+    assert painted_colours._drawings.cache_info().maxsize >= 2 * 64

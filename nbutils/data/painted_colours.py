@@ -12,10 +12,14 @@ OPTIONS = {"colour": tuple(COLOURS), "shape": SHAPES}
 NOTHING = "nothing"  # painted: the scene without the object is nearest
 
 
-@lru_cache(maxsize=32)
-def _drawings(scene, index, size, part):
+@lru_cache(maxsize=256)  # scenes are asked after in turn, hundreds of times: as many as a report fills
+def _drawings(scene, index, size, part, hidden):
     """A scene with object `index` in every colour or every shape, and at a grid of places and sizes that its
-    caption leaves open: uint8 (options, places, 3, size, size)."""
+    caption leaves open: uint8 (options, places, 3, hidden pixels).
+
+    Args:
+        hidden: the bytes of bool (size, size).
+    """
     thing = scene.objects[index]
     radii = [SIZES[thing.size] * scale for scale in (0.94, 1.0, 1.06)]
     bases = np.linspace(max(scene.horizon + 0.12, 0.64), 0.82, 5)
@@ -26,8 +30,11 @@ def _drawings(scene, index, size, part):
         for x in np.linspace(0.42, 0.58, 5)
     ]
     options = OPTIONS[part]
-    drawings = [_drawn(scene, index, replace(one, **{part: way}), size) for way in options for one in moved]
-    return np.stack(drawings).reshape(len(options), len(moved), 3, size, size)
+    inside = np.frombuffer(hidden, bool).reshape(size, size)
+    drawings = [
+        _drawn(scene, index, replace(one, **{part: way}), size)[:, inside] for way in options for one in moved
+    ]
+    return np.stack(drawings).reshape(len(options), len(moved), 3, -1)
 
 
 def _drawn(scene, index, thing, size):
@@ -55,11 +62,11 @@ def painted(scene, index, picture, hidden, part="colour"):
     wanted = np.asarray(picture, np.float32)[:, hidden]
 
     def apart(drawings):
-        """Squared error of drawings (.., 3, size, size): (..,)."""
-        return ((drawings[..., hidden].astype(np.float32) - wanted) ** 2).sum((-2, -1))
+        """Squared error of what is hidden of drawings (.., 3, pixels): (..,)."""
+        return ((drawings.astype(np.float32) - wanted) ** 2).sum((-2, -1))
 
-    nearest = apart(_drawings(scene, index, size, part)).min(1)
-    if apart(_drawn(scene, index, gone, size)) < nearest.min():
+    nearest = apart(_drawings(scene, index, size, part, hidden.tobytes())).min(1)
+    if apart(_drawn(scene, index, gone, size)[:, hidden]) < nearest.min():
         return NOTHING
     return OPTIONS[part][int(nearest.argmin())]
 
