@@ -72,6 +72,22 @@ def test_notebooks_run_in_order_of_need_and_only_where_something_changed(books, 
     assert all(f'href="{name}.html"' in index for name in ("01_first", "02_second", "03_third"))
 
 
+def test_what_reads_all_others_runs_last_wherever_it_stands(books, without_kernels, tmp_path):
+    write = "from pathlib import Path\nwith open(Path(reports) / 'log', 'a') as log:\n    log.write('NAME ')"
+    notebook(books, "01_first", write.replace("NAME", "first"))
+    notebook(books, "02_ledger", write.replace("NAME", "ledger"), needs="all others")
+    notebook(books, "03_third", write.replace("NAME", "third"))
+    out = tmp_path / "out"
+    assert invoke("02", "--out", out).exit_code == 0
+    order = (out / "log").read_text().split()
+    assert (set(order[:2]), order[2]) == ({"first", "third"}, "ledger")
+    assert series.others("02_ledger", out) == ["01_first", "03_third"]
+    assert "02_ledger.html" in (out / "03_third.html").read_text()  # its neighbour in the series
+    notebook(books, "03_third", "raise KeyError")
+    assert invoke("--out", out).exit_code == 1
+    assert "needs 03_third" in (out / "index.html").read_text()
+
+
 def test_a_failed_notebook_gives_a_page_with_its_traceback_and_stops_what_needs_it(
     books, without_kernels, tmp_path
 ):

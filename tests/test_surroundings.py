@@ -143,19 +143,9 @@ def test_data_is_given_to_a_notebook_from_its_own_folder(tmp_path, monkeypatch):
         "_supervise",
         lambda folder, *_: given.update(json.loads((folder / "request.json").read_text())) or "ended",
     )
-    values = {
-        "data": str(tmp_path / "pics"),
-        "digit_data": "mnist",
-        "compare_with": "",
-        "reports": "../reports",
-    }
+    values = {"data": str(tmp_path / "pics"), "digit_data": "mnist", "reports": "../reports"}
     execution.execute(tmp_path / "books" / "01.ipynb", values, tmp_path / "out")
-    assert given["parameters"] == {
-        "data": "../pics",
-        "digit_data": "mnist",
-        "compare_with": "",
-        "reports": "../out",
-    }
+    assert given["parameters"] == {"data": "../pics", "digit_data": "mnist", "reports": "../out"}
 
 
 def test_a_notebook_run_from_the_root_of_its_clone_is_refused(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 that is shown before its number is known, an effect with an interval, a verdict, and what that is about.
 
 A notebook states a claim with its rule, measures, and settles it; `results.save` keeps what was settled, and
-the last notebook collects it.
+one notebook collects it.
 """
 
 from dataclasses import dataclass

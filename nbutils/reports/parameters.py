@@ -61,7 +61,7 @@ _CHOICES = {
     "checkpoint": ("auto", "trained", "published"),
 }
 # Those whose values are paths, and what among the values of each is a name instead.
-PATHS = {"data": sources.SOURCES, "digit_data": digits.SOURCES, "compare_with": ("",), "picture": ("",)}
+PATHS = {"data": sources.SOURCES, "digit_data": digits.SOURCES, "picture": ("",)}
 
 
 def declared(path):
@@ -275,11 +275,6 @@ def _check_places(parameters):
     for name, others in PATHS.items():
         if parameters.get(name) == "" and "" not in others:
             raise ParameterError(f"{name}: is empty; expected {', '.join(others)}, or the path of a folder")
-    folder = parameters.get("compare_with")
-    if folder and not list(Path(folder).glob("*.json")):
-        raise ParameterError(
-            f"compare_with: {folder!r}; expected the folder of another run, with its results"
-        )
     picture = parameters.get("picture")
     if isinstance(picture, str) and picture and not Path(picture).is_file():
         raise ParameterError(f"picture: there is no file {picture!r}; expected the path of a picture")

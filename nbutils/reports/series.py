@@ -1,7 +1,7 @@
 """The series: which notebooks are in it, in which order, and what each says of itself in its metadata.
 
 Under `nbutils` in the metadata of a notebook stand `needs`, the names of the notebooks whose results it reads
-or "all before"; `about`, its line in the README; and, where it has them, `telling`, its rank among those that
+or "all others"; `about`, its line in the README; and, where it has them, `telling`, its rank among those that
 the README quotes, and `usual_seconds`, what it takes on an ordinary machine by profile.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from .values import ParameterError
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-ALL_BEFORE = "all before"
+ALL_OTHERS = "all others"
 
 
 def in_series():
@@ -60,19 +60,19 @@ def needs(path, values=None):
     if values and values.get("checkpoint") == "published":
         return []
     found = said(path, "needs", [])
-    return [name for name in in_series() if name < path.stem] if found == ALL_BEFORE else found
+    return [name for name in in_series() if name != path.stem] if found == ALL_OTHERS else found
 
 
-def before(notebook, reports):
-    """The names of the notebooks that stand before one; where the package is installed without the series,
-    those before it whose results are in the folder `reports`."""
+def others(notebook, reports):
+    """The names of all notebooks but one; where the package is installed without the series, those whose
+    results are in the folder `reports`."""
     names = in_series() or sorted(path.stem for path in Path(reports).glob("[0-9]*.json"))
-    return [name for name in names if name < notebook]
+    return [name for name in names if name != notebook]
 
 
 def chosen(names=(), resolved=None):
-    """Notebooks by name in order of the series; `names` picks some, by name or number ("04"), with all that
-    they need.
+    """Notebooks by name, what is needed first, otherwise in order of the series; `names` picks some, by name
+    or number ("04"), with all that they need.
 
     Args:
         names: names or numbers; all where there are none.
@@ -81,11 +81,12 @@ def chosen(names=(), resolved=None):
         ParameterError: a name that no notebook has, or a notebook that needs one which does not stand before
             it.
     """
-    every = in_series()
+    every = dict(sorted(in_series().items(), key=lambda entry: said(entry[1], "needs") == ALL_OTHERS))
     needed = {name: needs(path, (resolved or {}).get(name)) for name, path in every.items()}
-    for name in every:
+    order = list(every)
+    for place, name in enumerate(order):
         for need in needed[name]:
-            if need not in every or need >= name:
+            if need not in order[:place]:
                 raise ParameterError(
                     f"{name}: needs {need!r}, which is no notebook before it; correct `needs` in its metadata"
                 )

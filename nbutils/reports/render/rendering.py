@@ -264,7 +264,7 @@ def _cards(out, outcomes):
             "animations": pictures.animations(pictures.figure(notebook)) if ended else [],
             "facts": notebook.metadata.get("nbutils", {}) if ended else {},
             "old": outcome.get("old", ""),
-            "collects": series.said(source, "needs") == series.ALL_BEFORE,
+            "collects": series.said(source, "needs") == series.ALL_OTHERS,
             **{fact: series.said(source, fact) for fact in ("telling", "entrance", "minutes", "plays")},
         }
     return cards

@@ -96,7 +96,6 @@ def cache_key(path, values, upstream):
     """
     notebook = series.source(path)
     cells = _code_of(notebook) if notebook else []
-    compared = Path(values["compare_with"]) / f"{path.stem}.json" if values.get("compare_with") else None
     places = [photos_folder(values["data"])] if values.get("data", "scenes") != "scenes" else []
     places += (
         [digits.locate(values["digit_data"])] if values.get("digit_data", "embedded") != "embedded" else []
@@ -108,21 +107,9 @@ def cache_key(path, values, upstream):
         for file in ([place] if place.is_file() else sorted(place.rglob("*")))
     ]
     weights = publications.digests() if values.get("checkpoint", "trained") != "trained" else []
-    beside = compared.read_text(encoding="utf-8") if compared else None
     precision = devices.resolved(values["precision"]) if "precision" in values else None
     versions = checkpoints.versions() | {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    content = [
-        path.stem,
-        cells,
-        _code_digest(cells),
-        values,
-        versions,
-        precision,
-        files,
-        beside,
-        weights,
-        upstream,
-    ]
+    content = [path.stem, cells, _code_digest(cells), values, versions, precision, files, weights, upstream]
     return content_digest(json.dumps(content, sort_keys=True).encode())
 
 

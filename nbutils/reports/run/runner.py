@@ -168,9 +168,6 @@ def _submit(pool, work, key, works, timeout, apart, tell):
         upstream |= {
             place: path.read_bytes() for place, path in workers.named_checkpoints(work.out, sidecar).items()
         }
-    if work.values.get("compare_with"):
-        place = f"{work.name}.json"
-        upstream[f"compared/{place}"] = (Path(work.values["compare_with"]) / place).read_bytes()
     notebook = work.path.read_bytes()
     request = workers.Request(work.name, key, notebook, work.values, upstream, timeout, identity.of_package())
     return pool.submit(tell, workers.perform, request)

@@ -85,10 +85,7 @@ def perform(request, scratch=None, stopped=lambda done, total: False):
         for place, content in files.items():
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
-        values = request.values | (
-            {"compare_with": str(reports / "compared")} if request.values.get("compare_with") else {}
-        )
-        execution = execute(path, values, reports, request.timeout, stopped)
+        execution = execute(path, request.values, reports, request.timeout, stopped)
         named = named_checkpoints(reports, execution.sidecar) if execution.sidecar else {}
         execution = replace(
             execution,
