@@ -381,10 +381,10 @@ def test_the_readme_shows_what_was_found(place):
     assert "It takes \\*some\\* \\[bits\\]. ([report 01](docs/01_fills.html#figure-key))" in shown
     assert "It reads." in shown
     assert "A second finding" not in shown
-    assert "1: Hole 0 being filled 2: Hole 1 being filled](docs/animation.gif)" in shown
+    assert "1: Hole 0 being filled 2: Hole 1 being filled](docs/01_fills.gif)" in shown
     for link in re.findall(r"\]\(([^) #]*)", shown):
         assert (place[0] / link).exists()
-    with Image.open(io.BytesIO((place[0] / "docs" / "animation.gif").read_bytes())) as image:
+    with Image.open(io.BytesIO((place[0] / "docs" / "01_fills.gif").read_bytes())) as image:
         assert (image.n_frames, image.size) == (3, (328, 160))
     assert "the published findings stand there" in result.output
     (place[0] / "README.md").write_text(
@@ -475,6 +475,19 @@ def test_a_part_of_the_series_is_published_beside_what_stands(place, tmp_path):
     assert "In motion on the page" in after["docs/01_fills.ipynb"].decode()
     again = publish((repository, part), "--part")
     assert "nothing changed" in again.output
+
+
+def test_a_part_without_animations_leaves_those_of_the_others_in_the_readme(place):
+    repository, reports = place
+    before = published(place)
+    for path in [*reports.glob("01_fills.*"), reports / ".01_fills.run.json"]:
+        path.unlink()
+    runner.render(reports, {}, print)  # as a run of 02 alone makes its page
+    result = publish(place, "--part")
+    assert result.exit_code == 0, result.output
+    after = tree(repository)
+    assert "Hole 1 being filled](docs/01_fills.gif)" in after["README.md"].decode()
+    assert all(after[name] == before[name] for name in ("README.md", "docs/01_fills.gif"))
 
 
 def test_a_part_is_published_where_nothing_stands(place, tmp_path):

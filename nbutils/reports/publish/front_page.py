@@ -1,4 +1,4 @@
-"""What the README shows of the published reports: an animation, findings with their numbers, links."""
+"""What the README shows of the published reports: animations, findings with their numbers, links."""
 
 import base64
 import io
@@ -14,9 +14,9 @@ from .. import series
 from ..render import pictures
 
 BEGIN, END = "<!-- published -->", "<!-- /published -->"
-ANIMATION = "animation.gif"
 TABLE, TABLE_END = "<!-- notebooks -->", "<!-- end -->"
 _FINDINGS = 3
+_MOVING = 2  # reports of which animations are shown
 _PICTURES = 4  # side by side
 _WIDTH = 160  # of each, pixels at most, where it is enlarged
 _GAP = 8
@@ -26,24 +26,25 @@ class FrontPageError(ValueError):
     """A README whose markers cannot be used; the message says why."""
 
 
-def moving_pictures(notebooks):
-    """The animations of the key figure of the first notebook that has some, side by side.
+def gif(name):
+    """The name of the file with the animations of a published report."""
+    return f"{name}.gif"
 
-    Args:
-        notebooks: dict from name to executed notebook, the most telling first.
+
+def moving_pictures(notebook):
+    """The animations of the key figure of an executed notebook, side by side.
+
     Returns:
-        name of the notebook, bytes of a GIF, and what each shows, list of texts; None where no key figure
-        moves.
+        bytes of a GIF, and what each shows, list of texts; None where the figure does not move.
     """
-    for name, notebook in notebooks.items():
-        moving = re.findall(
-            r'<img class="moving"[^>]*? src="data:image/gif;base64,([^"]*)" alt="([^"]*)"',
-            pictures.figure(notebook),
-        )[:_PICTURES]
-        if moving:
-            cells = [_frames(base64.b64decode(content)) for content, _ in moving]
-            return name, animation.gif(_side_by_side(cells)), [unescape(alt) for _, alt in moving]
-    return None
+    moving = re.findall(
+        r'<img class="moving"[^>]*? src="data:image/gif;base64,([^"]*)" alt="([^"]*)"',
+        pictures.figure(notebook),
+    )[:_PICTURES]
+    if not moving:
+        return None
+    cells = [_frames(base64.b64decode(content)) for content, _ in moving]
+    return animation.gif(_side_by_side(cells)), [unescape(alt) for _, alt in moving]
 
 
 def _frames(content):
@@ -107,17 +108,16 @@ def block(folder, titles, findings, moving, profile, commits, also=""):
         folder: of the published reports, as a link from the README says it.
         titles: dict from name of a notebook to its title.
         findings: dict from name to a list of what `results.finding` gives, the most telling notebook first.
-        moving: from `moving_pictures`.
+        moving: dict from name of a notebook to what its animations show, the most telling first.
         profile, commits: of the run; commits of its notebooks, each once, the last one last.
         also: name of the page that sets 2017 beside it; empty where there is none.
     """
     parts = []
-    if moving:
-        name, _, shown = moving
+    for name, shown in list(moving.items())[:_MOVING]:
         numbered = " ".join(f"{number}: {text}" for number, text in enumerate(shown, 1))
         source = f"[report {_number(name)}]({folder}/{name}.html#figure-key)"
         parts += [
-            f"![Animations side by side. {figures.plain(numbered)}]({folder}/{ANIMATION})",
+            f"![Animations side by side. {figures.plain(numbered)}]({folder}/{gif(name)})",
             f"From left to right: {_labels(shown)} The first of {source}, not chosen by hand.",
         ]
     found = [

@@ -24,6 +24,7 @@ LARGEST = 45_000_000  # bytes of the folder
 LARGEST_PAGE = 12_000_000
 LARGEST_CHECKPOINTS = 20_000_000  # together
 _CLAIMS = "claims.json"
+_SHOWS = "animations_show"  # of a notebook in the manifest: texts
 
 
 class PublishError(ValueError):
@@ -50,22 +51,27 @@ def publish(reports, to, report=print, part=False):
         notebooks = {name: nbformat.read(reports / f"{name}.ipynb", as_version=4) for name in outcomes}
         _manifest(notebooks)  # which refuses what was made by no commit
         files = _files(reports, notebooks, outcomes)
+        moving = {name: front_page.moving_pictures(notebook) for name, notebook in notebooks.items()}
+        moving = {name: found for name, found in moving.items() if found}
+        files |= {front_page.gif(name): content for name, (content, _) in moving.items()}
         if standing := _standing(to, notebooks):
             files = _beside(standing, reports, to, notebooks, outcomes, files)
             notebooks |= {name: nbformat.reads(files[f"{name}.ipynb"].decode(), 4) for name in standing}
     notebooks = {name: notebooks[name] for name in series.in_series() if name in notebooks}
     manifest = _manifest(notebooks)
+    shows = {name: facts[_SHOWS] for name, facts in standing.items() if _SHOWS in facts}
+    shows |= {name: texts for name, (_, texts) in moving.items()}
+    for name, texts in shows.items():
+        manifest["notebooks"][name][_SHOWS] = texts
     order = front_page.most_telling_first({name: series.in_series()[name] for name in notebooks})
-    moving = front_page.moving_pictures({name: notebooks[name] for name in order})
-    if moving:
-        files[front_page.ANIMATION] = moving[1]
+    animated = {name: shows[name] for name in order if name in shows}
     if beside := then_and_now.page(files, manifest):
         files[then_and_now.PAGE] = beside.encode()
     titles = {name: rendering.title_and_abstract(notebook)[0] for name, notebook in notebooks.items()}
     findings = {name: _findings(files, name) for name in order}
     commits = _commits(manifest)
     also = then_and_now.PAGE if beside else ""
-    shown = front_page.block(to.name, titles, findings, moving, manifest["profile"], commits, also)
+    shown = front_page.block(to.name, titles, findings, animated, manifest["profile"], commits, also)
     readme = to.parent / "README.md"
     before = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     try:
@@ -190,7 +196,8 @@ def _beside(standing, reports, to, notebooks, outcomes, files):
     before = {name: (to / name).read_bytes() for name in sorted(names) if (to / name).is_file()}
     for name in notebooks:
         sidecar = before.pop(f"{name}.json", b"{}")
-        for gone in (f"{name}.html", f"{name}.ipynb", *workers.named_checkpoints(to, sidecar)):
+        own = f"{name}.html", f"{name}.ipynb", front_page.gif(name)
+        for gone in (*own, *workers.named_checkpoints(to, sidecar)):
             before.pop(gone, None)
     if missing := sorted(f"{name}.html" for name in standing if f"{name}.html" not in before):
         raise PublishError(f"{to / missing[0]}: is missing; restore it, or publish a whole run")
