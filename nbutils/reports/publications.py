@@ -110,12 +110,18 @@ def fitting(notebook, **choices):
 
 
 def of_photographs():
-    """The folder and the results of a published report, 05 or 17, whose models were trained on photographs;
-    None where there is none."""
-    for place, saved in [*_of("05_sampling_orderings"), *_of("17_gallery")]:
-        if saved["choices"]["data"] != "scenes" and saved["checkpoints"]:
-            return place, saved
+    """The kept model of photographs with which report 17 was published, and the report's `choices`: (path,
+    dict); None where there is none."""
+    for _, saved in _of("17_gallery"):
+        trained_in = saved["trained_in"]["cross_entropy"]
+        for path in sorted(trainings().glob("*.safetensors")):
+            if saved["choices"]["data"] != "scenes" and _trained_in(path) == trained_in:
+                return path, saved["choices"]
     return None
+
+
+def _trained_in(path):
+    return checkpoints.description(path)["trained_in"]
 
 
 def take(reports, notebook, **choices):
