@@ -34,6 +34,7 @@ from nbutils.reports.run import execution, records, runner
 from nbutils.show import animation, figures
 from nbutils.training import checkpoints
 from nbutils.training.job import load
+from nbutils.training.kept import keep
 
 ROOT = Path(__file__).parents[1]
 FILLS = """import os
@@ -809,21 +810,23 @@ def test_models_are_those_of_this_run_where_it_has_been_run_and_otherwise_the_pu
     assert publications.place(reports, "auto", "01_fills", "03_more") == docs
 
 
-def test_a_model_of_photographs_is_found_wherever_it_is_published(place):
+def test_a_model_of_photographs_is_that_of_the_published_gallery_among_the_kept_trainings(place):
     docs = place[0] / "docs"
     assert publications.of_photographs() is None
-    for folder, report, data in (
-        (docs / "quick", "05_sampling_orderings", "scenes"),
-        (docs / "trained_on_none", "17_gallery", "photos"),
-        (docs / "others", "17_gallery", "photos"),
-    ):
-        folder.mkdir(parents=True)
-        (folder / publications.MANIFEST).write_text("{}")
-        models = {"cross_entropy": "a"} if folder.name == "others" else {}
-        saved = {"choices": {"data": data}, "checkpoints": models}
-        (folder / f"{report}.json").write_text(json.dumps(saved))
-    assert publications.of_photographs() == (docs / "others", saved)
-    assert len(publications.digests()) == 3  # on which results depend
+    saved = json.loads((place[1] / "01_fills.json").read_text())
+    checkpoint = place[1] / saved["checkpoint"]
+    keep(checkpoint, docs / "trained", "photographs", commit="1234567", processor="one core")
+    for folder, data in (("quick", "scenes"), ("others", "photos")):
+        (docs / folder).mkdir(parents=True)
+        (docs / folder / publications.MANIFEST).write_text("{}")
+        choices = {"data": data, "image_size": 16}
+        saved = {"choices": choices, "trained_in": {"cross_entropy": checkpoint.parent.name}}
+        (docs / folder / "17_gallery.json").write_text(json.dumps(saved))
+    assert publications.of_photographs() == (docs / "trained" / "photographs.safetensors", choices)
+    assert len(publications.digests()) == 2  # on which results depend
+    saved["trained_in"]["cross_entropy"] = "another"
+    (docs / "others" / "17_gallery.json").write_text(json.dumps(saved))
+    assert publications.of_photographs() is None
 
 
 def test_results_depend_on_the_published_weights_that_they_may_take(place):

@@ -16,7 +16,7 @@ from ..render import pictures
 BEGIN, END = "<!-- published -->", "<!-- /published -->"
 TABLE, TABLE_END = "<!-- notebooks -->", "<!-- end -->"
 _FINDINGS = 3
-_MOVING = 2  # reports of which animations are shown
+MOVING = 2  # reports of which animations are shown
 _PICTURES = 4  # side by side
 _WIDTH = 160  # of each, pixels at most, where it is enlarged
 _GAP = 8
@@ -113,7 +113,7 @@ def block(folder, titles, findings, moving, profile, commits, also=""):
         also: name of the page that sets 2017 beside it; empty where there is none.
     """
     parts = []
-    for name, shown in list(moving.items())[:_MOVING]:
+    for name, shown in moving.items():
         numbered = " ".join(f"{number}: {text}" for number, text in enumerate(shown, 1))
         source = f"[report {_number(name)}]({folder}/{name}.html#figure-key)"
         parts += [

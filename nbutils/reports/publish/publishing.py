@@ -61,10 +61,13 @@ def publish(reports, to, report=print, part=False):
     manifest = _manifest(notebooks)
     shows = {name: facts[_SHOWS] for name, facts in standing.items() if _SHOWS in facts}
     shows |= {name: texts for name, (_, texts) in moving.items()}
-    for name, texts in shows.items():
-        manifest["notebooks"][name][_SHOWS] = texts
     order = front_page.most_telling_first({name: series.in_series()[name] for name in notebooks})
-    animated = {name: shows[name] for name in order if name in shows}
+    moves = [name for name in order if name in shows]
+    for name in moves[front_page.MOVING :]:
+        del files[front_page.gif(name)]
+    animated = {name: shows[name] for name in moves[: front_page.MOVING]}
+    for name, texts in animated.items():
+        manifest["notebooks"][name][_SHOWS] = texts
     if beside := then_and_now.page(files, manifest):
         files[then_and_now.PAGE] = beside.encode()
     titles = {name: rendering.title_and_abstract(notebook)[0] for name, notebook in notebooks.items()}
