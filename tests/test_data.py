@@ -43,7 +43,9 @@ def test_objects_are_drawn_where_and_in_the_colour_that_the_attributes_say():
         assert (coverage.sum(0) <= 1 + 1e-5).all()
         first = scene.main_object
         other = "red" if scene.objects[first].colour != "red" else "blue"
-        repainted, _ = scenes.render(scene.recoloured(first, other), 64)
+        objects = list(scene.objects)
+        objects[first] = replace(objects[first], colour=other)
+        repainted, _ = scenes.render(replace(scene, objects=tuple(objects)), 64)
         assert np.array_equal(repainted[:, coverage.sum(0) == 0], clean[:, coverage.sum(0) == 0])
         visible = coverage[first] > 0.5
         assert (repainted[:, visible] != clean[:, visible]).any(0).mean() > 0.9

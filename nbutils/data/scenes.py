@@ -7,7 +7,7 @@ object, and how many bits no model can save.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -87,13 +87,6 @@ class Scene:
     def main_object(self):
         """Index of the object that the others are placed around."""
         return next(i for i, thing in enumerate(self.objects) if not thing.relation)
-
-    def recoloured(self, index, colour):
-        """The same scene with object `index` painted in `colour` (captions unchanged): the counterfactual
-        that colour scores need."""
-        objects = list(self.objects)
-        objects[index] = replace(objects[index], colour=colour)
-        return replace(self, objects=tuple(objects))
 
 
 def describe(index, seed=0):

@@ -1,6 +1,9 @@
 """Pictures being filled in under named columns, as the posts of 2017 laid them out."""
 
+from dataclasses import replace
 from html import escape
+
+import torch
 
 from .animation import animations, cell, facts
 from .figures import gallery, hidden, picture_cell
@@ -26,6 +29,14 @@ def filling(result, picture, hole, alt, width=104, schedule=None, **how):
     known = None if schedule else result.known_frames[:, picture]
     told = facts(result, picture, hole, schedule)
     return cell(result.frames[:, picture], known, "", alt, width, told, **how)
+
+
+def thinned(result, count):
+    """A `sampling.InpaintResult` in at most `count` of its frames, the first and the last among them, for
+    pages with hundreds of animations."""
+    chosen = torch.linspace(0, len(result.frames) - 1, count).round().long().unique()
+    by_frame = ("frames", "known_frames", "entropy_frames", "steps")
+    return replace(result, **{name: getattr(result, name)[chosen] for name in by_frame})
 
 
 def beside(image, known, cells, width=104):
