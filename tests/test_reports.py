@@ -83,6 +83,8 @@ def test_what_reads_all_others_runs_last_wherever_it_stands(books, without_kerne
     assert (set(order[:2]), order[2]) == ({"first", "third"}, "ledger")
     assert series.others("02_ledger", out) == ["01_first", "03_third"]
     assert "02_ledger.html" in (out / "03_third.html").read_text()  # its neighbour in the series
+    assert invoke("03", "--out", out, "--set", "steps=4").exit_code == 0
+    assert "03_third has been run anew since" in (out / "02_ledger.html").read_text()
     notebook(books, "03_third", "raise KeyError")
     assert invoke("--out", out).exit_code == 1
     assert "needs 03_third" in (out / "index.html").read_text()

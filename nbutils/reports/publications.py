@@ -112,16 +112,15 @@ def fitting(notebook, **choices):
 def of_photographs():
     """The kept model of photographs with which report 17 was published, and the report's `choices`: (path,
     dict); None where there is none."""
-    for _, saved in _of("17_gallery"):
-        trained_in = saved["trained_in"]["cross_entropy"]
-        for path in sorted(trainings().glob("*.safetensors")):
-            if saved["choices"]["data"] != "scenes" and _trained_in(path) == trained_in:
-                return path, saved["choices"]
+    of_reports = {
+        saved["trained_in"]["cross_entropy"]: saved["choices"]
+        for _, saved in _of("17_gallery")
+        if saved["choices"]["data"] != "scenes"
+    }
+    for path in sorted(trainings().glob("*.safetensors")) if of_reports else ():
+        if choices := of_reports.get(checkpoints.description(path).get("trained_in")):
+            return path, choices
     return None
-
-
-def _trained_in(path):
-    return checkpoints.description(path)["trained_in"]
 
 
 def take(reports, notebook, **choices):
@@ -203,11 +202,10 @@ def link(reports, notebook, evidence):
 
 
 def digests():
-    """What tells these publications from others: the digests of all of their files, for what depends on
-    them."""
-    return [
-        (place / MANIFEST).read_text(encoding="utf-8") for place in _folders() if (place / MANIFEST).is_file()
-    ]
+    """What tells these publications and kept trainings from others, for what depends on them."""
+    docs, *others = _folders()
+    paths = [*(place / MANIFEST for place in (docs, *others)), *sorted(docs.glob("trained/*.json"))]
+    return [path.read_text(encoding="utf-8") for path in paths if path.is_file()]
 
 
 def _folders():

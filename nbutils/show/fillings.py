@@ -32,8 +32,8 @@ def filling(result, picture, hole, alt, width=104, schedule=None, **how):
 
 
 def thinned(result, count):
-    """A `sampling.InpaintResult` in at most `count` of its frames, the first and the last among them, for
-    pages with hundreds of animations."""
+    """A `sampling.InpaintResult` in at most `count` of its frames, two or more, the first and the last among
+    them, for pages with hundreds of animations."""
     chosen = torch.linspace(0, len(result.frames) - 1, count).round().long().unique()
     by_frame = ("frames", "known_frames", "entropy_frames", "steps")
     return replace(result, **{name: getattr(result, name)[chosen] for name in by_frame})

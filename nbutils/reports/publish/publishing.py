@@ -51,21 +51,14 @@ def publish(reports, to, report=print, part=False):
         notebooks = {name: nbformat.read(reports / f"{name}.ipynb", as_version=4) for name in outcomes}
         _manifest(notebooks)  # which refuses what was made by no commit
         files = _files(reports, notebooks, outcomes)
-        moving = {name: front_page.moving_pictures(notebook) for name, notebook in notebooks.items()}
-        moving = {name: found for name, found in moving.items() if found}
-        files |= {front_page.gif(name): content for name, (content, _) in moving.items()}
+        executed = dict(notebooks)
         if standing := _standing(to, notebooks):
             files = _beside(standing, reports, to, notebooks, outcomes, files)
             notebooks |= {name: nbformat.reads(files[f"{name}.ipynb"].decode(), 4) for name in standing}
     notebooks = {name: notebooks[name] for name in series.in_series() if name in notebooks}
     manifest = _manifest(notebooks)
-    shows = {name: facts[_SHOWS] for name, facts in standing.items() if _SHOWS in facts}
-    shows |= {name: texts for name, (_, texts) in moving.items()}
     order = front_page.most_telling_first({name: series.in_series()[name] for name in notebooks})
-    moves = [name for name in order if name in shows]
-    for name in moves[front_page.MOVING :]:
-        del files[front_page.gif(name)]
-    animated = {name: shows[name] for name in moves[: front_page.MOVING]}
+    animated = _animated(order, executed, standing, files)
     for name, texts in animated.items():
         manifest["notebooks"][name][_SHOWS] = texts
     if beside := then_and_now.page(files, manifest):
@@ -97,6 +90,28 @@ def publish(reports, to, report=print, part=False):
         report(f"{readme}: the published findings stand there")
     else:
         report(f"{readme}: left as it is, as it has no {front_page.BEGIN}")
+
+
+def _animated(order, executed, standing, files):
+    """What the animations show that the README has, dict from name of a notebook to texts; `files` has their
+    GIFs then, and no others.
+
+    Args:
+        order: names of notebooks, the most telling first.
+        executed: notebooks of the run, with what moves; standing: from `_standing`, of which something moves
+            only where the README had it.
+    """
+    gifs = {name: files.pop(front_page.gif(name), None) for name in standing}
+    shown = {}
+    for name in order:
+        moving = front_page.moving_pictures(executed[name]) if name in executed else None
+        if name in standing and gifs[name] and _SHOWS in standing[name]:
+            moving = gifs[name], standing[name][_SHOWS]
+        if moving:
+            files[front_page.gif(name)], shown[name] = moving
+        if len(shown) == front_page.MOVING:
+            break
+    return shown
 
 
 def _commits(manifest):
@@ -158,6 +173,8 @@ def publish_models(reports, notebook, to, report=print):
                 "can use"
             )
         named = workers.named_checkpoints(reports, sidecar)
+        if not named:
+            raise PublishError(f"{reports}: {notebook}.json names no checkpoints; publish what has some")
         files = {place: halved(*checkpoints.load(path)) for place, path in sorted(named.items())} | {
             f"{notebook}.json": sidecar
         }

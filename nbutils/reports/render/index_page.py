@@ -30,7 +30,7 @@ _TIMELINE = (
             "Caption-conditional image inpainting using orderless NADE",
             "04/02/caption_conditional_image_inpainting_orderless_nade/",
         ),
-        ("04", "05"),
+        ("04", "05", "17"),
         ("A01", "A02", "A03", "A17"),
         "Both watched side by side, their costs computed exactly, and errors planted to see which repairs "
         "them.",

@@ -267,26 +267,27 @@ def out_of_date(out, names):
 
     Args:
         out: folder of the reports.
-        names: of notebooks, those that are needed before those that need them.
+        names: of notebooks.
     Returns:
         dict from name to a line that says what has changed.
     """
-    found, keys = {}, {}
+    made = {}
     for name in names:
         try:
             record = _read(out, name)
         except RecordError:  # which whoever reads the notebook says
             continue
-        if not record:
-            continue
-        keys[name] = record.key
-        needed = record.upstream
-        changed = [need for need, key in needed.items() if keys.get(need, key) != key]
-        older = [need for need in needed if need in found]
-        if changed:
-            found[name] = f"out of date: {', '.join(changed)} has been run anew since"
-        elif older:
-            found[name] = f"out of date: made from {', '.join(older)}, which is"
+        if record:
+            made[name] = record
+    found = {}
+    for name, record in made.items():
+        anew = [need for need, key in record.upstream.items() if need in made and made[need].key != key]
+        if anew:
+            found[name] = f"out of date: {', '.join(anew)} has been run anew since"
+    while later := [name for name in made if name not in found and found.keys() & made[name].upstream.keys()]:
+        for name in later:
+            older = ", ".join(need for need in made[name].upstream if need in found)
+            found[name] = f"out of date: made from {older}, which is"
     return found
 
 
