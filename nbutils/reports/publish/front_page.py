@@ -18,6 +18,7 @@ TABLE, TABLE_END = "<!-- notebooks -->", "<!-- end -->"
 _FINDINGS = 3
 MOVING = 2  # reports of which animations are shown
 _PICTURES = 4  # side by side
+_FRAMES = 17  # of an animation, at most
 _WIDTH = 160  # of each, pixels at most, where it is enlarged
 _GAP = 8
 
@@ -44,16 +45,17 @@ def moving_pictures(notebook):
     if not moving:
         return None
     cells = [_frames(base64.b64decode(content)) for content, _ in moving]
-    return animation.gif(_side_by_side(cells)), [unescape(alt) for _, alt in moving]
+    return animation.gif(_side_by_side(cells), milliseconds=200), [unescape(alt) for _, alt in moving]
 
 
 def _frames(content):
-    """The frames of a GIF, enlarged without smoothing: list of uint8 (H, W, 3)."""
+    """Some frames of a GIF, the first and the last among them, enlarged without smoothing: list of uint8
+    (H, W, 3)."""
     frames = []
     with Image.open(io.BytesIO(content)) as image:
         factor = max(1, _WIDTH // image.width)
-        for number in range(image.n_frames):
-            image.seek(number)
+        for number in np.unique(np.linspace(0, image.n_frames - 1, _FRAMES).round().astype(int)):
+            image.seek(int(number))
             frames.append(np.asarray(image.convert("RGB")).repeat(factor, 0).repeat(factor, 1))
     return frames
 
