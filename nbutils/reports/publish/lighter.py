@@ -8,6 +8,8 @@ from copy import deepcopy
 
 from PIL import Image
 
+from ..render.pictures import AT_ITS_END
+
 _PNG = re.compile("data:image/png;base64,([A-Za-z0-9+/=]+)")
 _MOVING = re.compile(r'<img class="moving"[^>]*>')
 _STRIP = re.compile(
@@ -61,6 +63,6 @@ def _last_frame(found):
         file = io.BytesIO()
         strip.crop((0, strip.height - height, strip.width, strip.height)).save(file, "PNG", optimize=True)
     return (
-        f'<img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}" alt="{alt}, at '
-        f'its end" style="{style};image-rendering:pixelated">'
+        f'<img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}" '
+        f'alt="{alt}{AT_ITS_END}" style="{style};image-rendering:pixelated">'
     )

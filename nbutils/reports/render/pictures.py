@@ -8,6 +8,7 @@ _GIF = re.compile(r'<div style="(width:\d+px)"><img class="moving"[^>]*>(?=<div 
 _STRIP = re.compile(
     r'<div class="strip" data-frames="(?P<frames>\d+)" data-milliseconds="(?P<milliseconds>\d+)"[^>]* style="'
 )
+AT_ITS_END = ", at its end"  # ends the alternative text of an animation that has been made a still
 _PLAYED = 0.7  # of the time; the last frame is held for the rest
 
 
@@ -28,12 +29,13 @@ def figure(notebook, name="key"):
 
 
 def picture(text):
-    """The first picture of a figure: its address and kind; None where it has none. Of an animation it is the
-    frames one under the other, which show the last where they are cut to one."""
+    """The first picture of a figure, of an animation if it has some: its address and kind; None where it has
+    none. Of an animation it is the frames one under the other, which show the last where they are cut to
+    one, or its still."""
     found = _read(text)
     if found.animations:
         return {"address": found.animations[0]["address"], "kind": "frames"}
-    return found.pictures[0] if found.pictures else None
+    return next(iter(found.stills + found.pictures), None)
 
 
 def evidence(notebook, place):
@@ -83,7 +85,7 @@ class _Pictures(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.pictures, self.animations = [], []
+        self.pictures, self.stills, self.animations = [], [], []
         self.frames = None
 
     def handle_starttag(self, tag, attributes):
@@ -99,4 +101,7 @@ class _Pictures(HTMLParser):
             self.frames = None
         elif tag == "img" and kind != "moving":
             of_kind = "chart" if kind == "chart" else "picture"
-            self.pictures.append({"address": given.get("src", ""), "kind": of_kind})
+            ended = given.get("alt", "").endswith(AT_ITS_END)
+            (self.stills if ended else self.pictures).append(
+                {"address": given.get("src", ""), "kind": of_kind}
+            )
