@@ -274,10 +274,12 @@ CLAIMS = {
         (PHOTOGRAPHS,),
     ),
     "E07": Claim(
-        "Hiding again what has been drawn gives better pictures than annealed Gibbs sampling with as many "
+        "Hiding again what has been drawn gives better pictures than never looking back, with as many "
         "evaluations.",
         "Wang and others, 2025",
         (PHOTOGRAPHS,),
+        history="ReMDM stood against annealed Gibbs sampling, by distances of one sample, which reward "
+        "caution; now against the same net without remasking, by energy scores of two.",
     ),
     "E08": Claim(
         "To redraw what is least probable repairs more errors per evaluation than to redraw anything.",

@@ -44,7 +44,7 @@ MEASURED = {
     "E04": "How many more grids are valid if the surest cell is next",
     "E05": "How many evaluations the bound saves",
     "E06": "How much more (minus: less) than the better of the two a spread-out order costs",
-    "E07": "How much worse (minus: better) pictures get by hiding again than by Gibbs sampling",
+    "E07": "How much worse (minus: better) pictures get where what was drawn may be hidden again",
     "E08": "How many more planted errors are repaired by an evaluation",
 }
 
