@@ -3,6 +3,8 @@
 from ..show import figures
 from . import ledger
 
+CHANGED = ", by a rule that has changed since"
+
 # What each claim's number is, in plain words; the number follows after a colon.
 MEASURED = {
     "A01": "How much worse (minus: better) fillings made value by value are than those of Gibbs sampling",
@@ -109,11 +111,14 @@ def measured(entry):
 
 
 def counted(entry):
-    """What was measured and its number, in a few words, or why there is none."""
+    """What was measured and its number, in a few words, or why there is none. A ledger of before verdicts had
+    a standing keeps its own words: ours may be about another number."""
+    own = entry["measurement"].rstrip(".")
     if entry["effect"] is None:
-        return f"not measured: {entry['measurement'].rstrip('.')}."
-    known = MEASURED[entry["id"]]
-    return f"{known[:1].lower()}{known[1:]}: {number(entry)}."
+        return f"not measured: {own}."
+    known = MEASURED[entry["id"]] if "standing" in entry else own
+    changed = "" if "standing" in entry or not ledger.CLAIMS[entry["id"]].history else CHANGED
+    return f"{known[:1].lower()}{known[1:]}: {number(entry)}{changed}."
 
 
 def _on(entry):

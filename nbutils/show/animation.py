@@ -99,7 +99,8 @@ def facts(result, picture, hole, schedule=None):
         parts.append(f"{int((known & hole).sum())} of {int(hole.sum())} {'kept' if schedule else 'known'}")
         if len(predicted):
             parts.append(f"{float(predicted.mean()):.1f} bits")
-        lines.append(", ".join(parts))
+        filled = not schedule and steps == last  # what was known before the last draw would look unfinished
+        lines.append(f"{parts[0]}, filled" if filled else ", ".join(parts))
     return lines
 
 

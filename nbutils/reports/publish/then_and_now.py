@@ -90,10 +90,9 @@ def _row(entry):
         measured += "".join(f" {telling.elsewhere(other)}" for other in entry.get("also", ()))
         verdict = f"**{entry['verdict']}**, {entry['standing']}"
     else:
-        what = entry["measurement"].rstrip(".")
-        number = f": {telling.number(entry)}" if entry["effect"] is not None else ""
-        measured, verdict = f"{what[:1].upper()}{what[1:]}{number}.", f"**{entry['verdict']}**"
-        verdict += ", by a rule that has changed since" if known.history else ""
+        what = telling.counted(entry).replace(telling.CHANGED, "")
+        measured, verdict = f"{what[:1].upper()}{what[1:]}", f"**{entry['verdict']}**"
+        verdict += telling.CHANGED if known.history else ""
     where = ""
     if entry["notebook"]:
         number = entry["notebook"].partition("_")[0]

@@ -78,6 +78,14 @@ _DIGITS = (
 )
 
 
+def spelled(seconds):
+    """A time as people say it: 40 s, 3 min, 2 h 5 min."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def shown(cards, claims):
     """What the template of the index shows beside the cards and how they were run.
 
@@ -196,7 +204,8 @@ def _data(parameters):
     """What the notebooks learned from, by their `parameters`: two texts."""
     sources = sorted({str(given["data"]) for given in parameters if "data" in given})
     drawn = sources in ([], ["scenes"])
-    kind = "scenes that a program draws" if drawn else f"of {' and '.join(sources)}"
+    kinds = ["scenes that a program draws" if name == "scenes" else f"those of {name}" for name in sources]
+    kind = "scenes that a program draws" if drawn else " and ".join(kinds)
     spans = {}
     for name in ("image_size", "num_train", "steps"):
         values = sorted({given[name] for given in parameters if name in given})

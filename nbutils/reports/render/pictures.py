@@ -42,13 +42,16 @@ def evidence(notebook, place):
     """The picture beside what a notebook found.
 
     Args:
-        place: as in a finding, "figure-NAME" or "table-NAME". A table has no picture of its own; it gets the
-            key figure's, or the last figure's.
+        place: as in a finding, "figure-NAME" or "table-NAME".
+    Returns:
+        as `picture`, with `own`: a table has no picture of its own; it gets the key figure's, or the last
+        figure's.
     """
     kind, _, name = place.partition("-")
-    candidates = [figure(notebook, name)] if kind == "figure" else []
-    candidates += [figure(notebook), *reversed(figures(notebook))]
-    return next(filter(None, map(picture, candidates)), None)
+    own = picture(figure(notebook, name)) if kind == "figure" else None
+    others = [figure(notebook), *reversed(figures(notebook))]
+    found = own or next(filter(None, map(picture, others)), None)
+    return found and found | {"own": bool(own)}
 
 
 def animations(text):

@@ -161,6 +161,8 @@ def _referring(page, numbers, whole):
             return match[2]
         if match[1] not in numbers:
             raise LinkError(f"a link to #{match[1]}, which no figure, table or claim of the page is named")
+        if match[2].lower() not in ("figure", "table", "claim"):
+            return match[0]  # it has words of its own
         number = numbers[match[1]]
         if match[2][:1].isupper():  # it begins a sentence
             number = number[0].upper() + number[1:]
@@ -308,9 +310,9 @@ def _between_neighbours(out, name, there, cards):
 
 
 def template(name):
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES / "report"), autoescape=True
-    ).get_template(f"{name}.html.j2")
+    found = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES / "report"), autoescape=True)
+    found.filters["spelled"] = index_page.spelled
+    return found.get_template(f"{name}.html.j2")
 
 
 def _index(out, cards, outcomes, written, run=None):

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import parameters, publications, series
+from ..render.index_page import spelled
 from .execution import Outcome
 
 
@@ -168,11 +169,3 @@ class Progress:
         outer.add_row(table)
         outer.add_row(Text(self.counted()))
         return outer
-
-
-def spelled(seconds):
-    """A time as people say it: 40 s, 3 min, 2 h 5 min."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

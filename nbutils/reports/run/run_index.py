@@ -5,7 +5,7 @@ import time
 from datetime import datetime
 
 from ..render import rendering
-from .progress import spelled
+from ..render.index_page import spelled
 
 _RENEWED = 10  # seconds until the index is written anew; one much older is of a run that was killed
 
