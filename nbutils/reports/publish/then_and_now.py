@@ -18,6 +18,7 @@ _DOCUMENTS = {  # `source` of a claim: title, address
     "post of 2017-04-23": ("Tweaking the generative process", _POSTS + "04/23/tweaking-sampling/"),
     "report on MNIST, 2017": ("Advanced Methods in Machine Learning, Assignment 2", ""),
 }
+_ARMS = {"published": "its recipe", "chrono": "chrono recipe"}
 _OLD = (
     "The ledger of this publication is older than this page: it does not say what each verdict is about. So "
     "the rows give its own words for what was measured, and verdicts as they were given then, by rules some "
@@ -116,7 +117,9 @@ def _of_digits(results):
             ]
             for model, row in arms["published"].items()
         ]
-        columns = ["test accuracy", "2017", "its recipe, here", "chrono recipe, here"]
+        epochs = results["10_cells_and_classification"].get("epochs", {})
+        here = [f"{name}, here{_epochs(epochs.get(arm))}" for arm, name in _ARMS.items()]
+        columns = ["test accuracy", "2017, 100 epochs", *here]
         parts += [
             "### Digits named rightly",
             _where("10_cells_and_classification", "table-classifiers", results),
@@ -125,12 +128,18 @@ def _of_digits(results):
     if table := results.get("11_pixel_prediction", {}).get("table"):
         rows = [[row["model"], f"{row['published test']:.4f}", row["test"]] for row in table]
         parts += ["### The next pixel", _where("11_pixel_prediction", "table-prediction", results)]
-        parts.append(_table(["nats per pixel, test", "2017", "here"], rows))
+        here = f"here{_epochs(results['11_pixel_prediction'].get('epochs'))}"
+        parts.append(_table(["nats per pixel, test", "2017, 50 epochs", here], rows))
     if table := results.get("12_exact_inpainting", {}).get("table"):
         rows = [[row["hole"], row["of"], f"{row['published mean']:.5f}", row["mean"]] for row in table]
         parts += ["### The exact filling", _where("12_exact_inpainting", "table-costs", results)]
         parts.append(_table(["hole", "mean cost of", "2017, scale not stated", "here, nats per pixel"], rows))
     return parts
+
+
+def _epochs(count):
+    """How long trainings were, for the head of a column; nothing where it is not known."""
+    return f", {count:.1f} epochs" if count else ""
 
 
 def _where(notebook, evidence, results):
