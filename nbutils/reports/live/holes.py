@@ -32,12 +32,14 @@ def live_holes(checkpoint, held_out, name="live", size=SIZE):
         FileNotFoundError: nothing is published where it is needed.
     """
     net, vocabulary = job.load(checkpoint, "cpu")
+    smaller = ""
     if held_out.images.shape[-1] != size or sum(p.numel() for p in net.parameters()) > _LARGEST:
         (folder, saved), size = _published(), SIZE
         checkpoint = folder / saved["checkpoints"]["cross_entropy"]
         net, vocabulary = job.load(checkpoint, "cpu")
         sizes = dict(image_size=SIZE, num_train=1, num_valid=_OFFERED)
         held_out = sources.load("scenes", seed=saved["choices"]["seed"], **sizes).valid
+        smaller = f", a smaller one for {SIZE} x {SIZE} pixels, so that a browser is fast enough"
     offered = held_out[:_OFFERED]
     captions = [list(sentences) for sentences in offered.captions]
     model = parts.place(checkpoint)
@@ -51,8 +53,8 @@ def live_holes(checkpoint, held_out, name="live", size=SIZE):
     parts.show(
         given,
         _still(net, offered.images[:1].long(), vocabulary.encode(captions[:1])),
-        f"Draw a hole, change the words, and watch it fill. The net, {parts.origin(model)}, runs in this "
-        f"page. At first: {' '.join(captions[0])}",
+        f"Draw a hole, change the words, and watch it fill. The net, {parts.origin(model)}{smaller}, runs in "
+        f"this page. At first: {' '.join(captions[0])}",
         name,
     )
 
