@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from nbutils.data import digits
-from nbutils.show import figures
+from nbutils.data import digits, sudoku
+from nbutils.nade import sampling
+from nbutils.show import animation, figures
 
 
 class Run:
@@ -68,3 +69,18 @@ def test_dots_stand_beside_their_names_in_the_order_given():
 def test_sequences_are_drawn_as_square_pictures_row_by_row():
     drawn = digits.drawn(torch.tensor([[[0.0, 1.0, 0.5, 0.0]]]))
     assert drawn.tolist() == [[[0, 255], [127, 0]]]
+
+
+def test_the_last_frame_says_that_a_hole_is_filled_unless_the_way_draws_again():
+    blank = torch.zeros(1, 1, 4, 4, dtype=torch.long)
+
+    def told(**how):
+        lot = torch.Generator().manual_seed(0)
+        result = sampling.inpaint(sudoku.exact, blank, blank > 0, frames=3, generator=lot, **how)
+        return animation.facts(result, 0, blank[0] == 0, how.get("schedule"))
+
+    ancestral = told(strategy="orderless")
+    assert ancestral[0] == "step 0 of 16, 0 of 16 known"
+    assert ancestral[-1] == "step 16 of 16, filled"
+    gibbs = told(strategy="independent_gibbs", num_steps=4, schedule=lambda step, steps: 0.5)
+    assert "kept" in gibbs[-1]

@@ -235,12 +235,13 @@ from nbutils.show import figures
 figures.gallery([figures.picture_cell(np.zeros((1, 2, 2)), "", "a")], "First.")
 figures.gallery([figures.picture_cell(np.zeros((1, 2, 2)), "", "b")], "Second.", name="key")
 figures.table([{"a": 1}], "Third.", name="numbers")
-figures.say("See [figure](#figure-key) and [table](#table-numbers).")"""
+figures.say("See [figure](#figure-key) and [table](#table-numbers), or [here](#figure-key).")"""
     notebook(books, "01_first", code)
     out = tmp_path / "out"
     assert invoke("--out", out).exit_code == 0
     page = (out / "01_first.html").read_text()
     assert '<a href="#figure-key">Figure 2</a> and <a href="#table-numbers">Table 1</a>' in page
+    assert 'or <a href="#figure-key">here</a>' in page
     assert (
         page.index('id="figure-key"')
         < page.index("<b>Figure 2.</b> Second.")

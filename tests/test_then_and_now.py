@@ -48,6 +48,16 @@ def test_every_claim_of_2017_has_a_row_with_its_number_and_where_it_stands(entri
     assert then_and_now.page({}, MANIFEST) is None
 
 
+def test_what_was_settled_after_the_ledger_was_collected_stands_beside_it(entries):
+    first = next(entry for entry in entries if entry["id"] == "A01")
+    again = first | {"verdict": "refuted", "standing": "as stated"}
+    files = {"claims.json": entries, "05_a.json": {"claims": [first]}, "06_b.json": {"claims": [again]}}
+    page = then_and_now.page({name: json.dumps(part).encode() for name, part in files.items()}, MANIFEST)
+    newer = "; settled anew in [report 06](06_b.html#claim-A01): **refuted**, as stated |"
+    assert row_of(page, "A01").endswith(newer)
+    assert page.count("settled anew") == 1
+
+
 def test_of_an_older_ledger_the_page_gives_its_own_words_and_says_so(entries):
     new = ("standing", "short", "also", "beside", "p", "on", "ours", "history", "adjusted_p")
     old = [{name: value for name, value in entry.items() if name not in new} for entry in entries]

@@ -548,6 +548,27 @@ def collect(reports, notebooks):
     return corrected(entries)
 
 
+def settled_since(entries, saved):
+    """What notebooks have settled since a ledger was collected, and it lacks or has otherwise: list of its
+    entries, in the order of the claims.
+
+    Args:
+        entries: from `collect`.
+        saved: dict from the name of a notebook to its results.
+    """
+    had = {
+        (entry["id"], entry["notebook"]): entry.get("before_correction", entry["verdict"])
+        for entry in entries
+    }
+    later = [
+        entry | {"notebook": notebook}
+        for notebook, results_of in saved.items()
+        for entry in results_of.get("claims", ())
+        if had.get((entry["id"], notebook)) != entry["verdict"]
+    ]
+    return sorted(later, key=lambda entry: list(CLAIMS).index(entry["id"]))
+
+
 def standings(entries):
     """How many entries are decided as stated, on other data, and too small to say: dict by these names."""
     found = {AS_STATED: 0, ELSEWHERE: 0, TOO_SMALL: 0}

@@ -41,6 +41,7 @@ def page(files, manifest):
         for name, content in files.items()
         if name.endswith(".json") and name[0].isdigit()
     }
+    later = {entry["id"]: entry for entry in ledger.settled_since(entries, results)}
     commits = len({fact["commit"] for fact in manifest["notebooks"].values()})
     last = (
         f"commit `{manifest['commit']}`"
@@ -59,7 +60,7 @@ def page(files, manifest):
     for source, (title, address) in _DOCUMENTS.items():
         own = [entry for entry in entries if entry["source"].removeprefix("source of the ") == source]
         heading = f"[{title}]({address})" if address else title
-        parts += [f"## {source[:1].upper()}{source[1:]}: {heading}", _rows_of(own)] if own else []
+        parts += [f"## {source[:1].upper()}{source[1:]}: {heading}", _rows_of(own, later)] if own else []
     return "\n\n".join(parts + _of_digits(results)) + "\n"
 
 
@@ -79,11 +80,12 @@ def _table(columns, rows):
     )
 
 
-def _rows_of(entries):
-    return _table(["", "2017", "now", "verdict"], [_row(entry) for entry in entries])
+def _rows_of(entries, later):
+    return _table(["", "2017", "now", "verdict"], [_row(entry, later.get(entry["id"])) for entry in entries])
 
 
-def _row(entry):
+def _row(entry, later):
+    """`later`: what a report that was run after the ledger was collected has settled instead."""
     known = ledger.CLAIMS[entry["id"]]
     said = figures.plain(known.text) + (f" *({figures.plain(known.ours)})*" if known.ours else "")
     if "standing" in entry:
@@ -98,6 +100,10 @@ def _row(entry):
     if entry["notebook"]:
         number = entry["notebook"].partition("_")[0]
         where = f" [Report {number}]({entry['notebook']}.html#{entry['evidence']})"
+    if later:
+        place = f"{later['notebook']}.html#claim-{later['id']}"
+        newer = f"[report {later['notebook'].partition('_')[0]}]({place})"
+        verdict += f"; settled anew in {newer}: **{later['verdict']}**, {later['standing']}"
     return [entry["id"], said, measured.replace("|", "\\|") + where, verdict]
 
 

@@ -14,7 +14,7 @@ import nbformat
 from nbconvert.filters.markdown_mistune import MarkdownWithMath
 from nbformat.v4 import new_markdown_cell
 
-from ...evidence import results
+from ...evidence import ledger, results
 from ...files import write_text
 from .. import publications, series
 from . import fonts, index_page, panels, pictures, searching
@@ -330,7 +330,9 @@ def _index(out, cards, outcomes, written, run=None):
 
     shown = {"cards": list(cards.values()), "outcomes": outcomes, "run": run, "explained": explained}
     claims = _ledger(out, cards)
-    index = template("index_page").render(shown | index_page.shown(cards, claims))
+    saved = {name: results.load(out, name) for name in cards if claims and (out / f"{name}.json").is_file()}
+    later = ledger.settled_since(claims, saved)
+    index = template("index_page").render(shown | index_page.shown(cards, claims) | {"later": later})
     status = template("status_page").render(shown | {"common": index_page.common(cards, outcomes)})
     searched = [
         (f"{name}.html", cards[name]["number"], cards[name]["title"], page) for name, page in written.items()
