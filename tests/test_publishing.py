@@ -874,3 +874,9 @@ def test_what_the_published_run_decided_is_told_of_claims_left_undecided(place, 
         "Of what stays undecided here, the published run decided 1.",
         "A01 *refuted* ([published report 01](../docs/01_fills.html#figure-key)).",
     ]
+
+
+def test_a_link_to_a_place_that_another_page_lacks_is_told():
+    first = b'<a href="b.html#there">1</a> <a href="b.html#gone">2</a> <a href="https://c.html#far">3</a>'
+    files = {"a.html": first, "b.html": b'<p id="there"></p> <a href="a.html#x">4</a>', "c.md": b"#x"}
+    assert publishing._leading_nowhere(files) == [("a.html", "b.html#gone"), ("b.html", "a.html#x")]

@@ -6,6 +6,7 @@ found before anything is written.
 """
 
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -86,6 +87,8 @@ def publish(reports, to, report=print, part=False):
         f"{len(notebooks)} reports, {len(files)} files, {megabytes:.1f} MB (checkpoints {of_models:.1f} MB)"
     )
     report(f"{to}: {told}, {f'{changed} changed' if changed else 'nothing changed'}")
+    for name, link in _leading_nowhere(files):
+        report(f"{name}: its link to {link} leads nowhere until the report there is published anew")
     if front_page.BEGIN in after:
         report(f"{readme}: the published findings stand there")
     else:
@@ -380,6 +383,23 @@ def _pages(reports, outcomes):
 
 def _size(files, suffix):
     return sum(len(content) for name, content in files.items() if name.endswith(suffix))
+
+
+def _leading_nowhere(files):
+    """Links from one page to a place that is not on another, pairs of a page and where it points: a page that
+    was published before may lack what a later one speaks of."""
+    pages = {name: content.decode() for name, content in files.items() if name.endswith(".html")}
+    places = {name: set(re.findall(r'\bid="([^"]+)"', page)) for name, page in pages.items()}
+    links = [
+        (name, target, place)
+        for name, page in pages.items()
+        for target, place in sorted(set(re.findall(r'href="([^":#]+\.html)#([^"]+)"', page)))
+    ]
+    return [
+        (name, f"{target}#{place}")
+        for name, target, place in links
+        if target in pages and place not in places[target]
+    ]
 
 
 def _refuse_large(to, files):
