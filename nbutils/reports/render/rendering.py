@@ -161,7 +161,7 @@ def _referring(page, numbers, whole):
             return match[2]
         if match[1] not in numbers:
             raise LinkError(f"a link to #{match[1]}, which no figure, table or claim of the page is named")
-        if match[2].lower() not in ("figure", "table", "claim"):
+        if match[2].lower() not in ("figure", "table", "claim", match[1]):
             return match[0]  # it has words of its own
         number = numbers[match[1]]
         if match[2][:1].isupper():  # it begins a sentence
