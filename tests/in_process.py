@@ -1,10 +1,12 @@
 """Notebooks executed in the process of a test: what kernel and papermill leave behind, without either, in a
 fraction of the time."""
 
+import io
 import json
+import sys
 import threading
 import types
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import nbformat
@@ -26,12 +28,29 @@ class Shell(InteractiveShell):
         self.traceback = traceback
 
 
+class OwnThread(io.StringIO):
+    """Keeps what the thread writes that made it; what others write, as the run about its notebooks, goes to
+    `others`."""
+
+    def __init__(self, others):
+        super().__init__()
+        self.others, self.thread = others, threading.get_ident()
+
+    def write(self, text):
+        return super().write(text) if threading.get_ident() == self.thread else self.others.write(text)
+
+
 def run_cell(shell, cell):
     """Fill in the outputs of a cell; what it raised, or None."""
-    with capture_output() as captured:
+    with (
+        capture_output(stdout=False, stderr=False) as captured,
+        redirect_stdout(OwnThread(sys.stdout)) as printed,
+        redirect_stderr(OwnThread(sys.stderr)),
+    ):
         result = shell.run_cell(cell.source)
     error = result.error_before_exec or result.error_in_exec
-    cell.outputs = [new_output("stream", name="stdout", text=captured.stdout)] if captured.stdout else []
+    text = printed.getvalue()
+    cell.outputs = [new_output("stream", name="stdout", text=text)] if text else []
     cell.outputs += [
         new_output("display_data", data=shown.data, metadata=shown.metadata or {})
         for shown in captured.outputs

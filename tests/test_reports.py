@@ -311,6 +311,19 @@ def test_a_page_that_cannot_be_rendered_is_the_failure_of_its_notebook_alone(
     assert invoke("--out", tmp_path / "out").exit_code == 1  # what stands there is no success either
 
 
+def test_what_a_run_says_while_a_cell_runs_is_not_part_of_its_output(books, without_kernels, tmp_path):
+    wait = "import time\nfor _ in range(10):\n    time.sleep(0.1)\nprint('mine')"
+    notebook(books, "01_first", wait)
+    notebook(books, "02_second", wait)  # which takes its turn while the run tells that the other is done
+    said = invoke("--out", tmp_path / "out", "--jobs", "2").output
+    for name in ("01_first", "02_second"):
+        assert f"{name}: running" in said
+        assert f"{name}: done" in said
+        page = (tmp_path / "out" / f"{name}.html").read_text()
+        assert "mine" in page
+        assert ": done in" not in page
+
+
 FETCHING = {
     "picture": '<p>a<img alt="b" src="https://example.org/x.png"></p>',
     "picture without a scheme": "<img src=//example.org/x.png>",
