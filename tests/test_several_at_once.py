@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from test_sampling import MODELS, STATES, Joint, assert_follows, conditionals, seeded
 
 from nbutils.nade import likelihood, sampling, splits
+from nbutils.nade.halton import halton
 from nbutils.nade.inpainter import Inpainter, InpainterConfig
 
 EVERY = STATES.view(8, 1, 1, 3)
@@ -39,6 +40,7 @@ RULES = {
     "antigreedy": surest(lambda p: -entropies(p)),
     "top_probability": surest(lambda p: -p.max(-1).values),
     "margin": surest(lambda p: -(p[:, 0] - p[:, 1]).abs()),
+    "halton": surest(lambda p: halton((1, 1, 3))),
     (2, 0, 1): lambda left, p, size: [(1.0, [v for v in (2, 0, 1) if v in left][:size])],
 }
 
@@ -70,49 +72,75 @@ def test_blocks_follow_what_enumeration_gives_and_their_likelihood_is_its_probab
     result = sampling.inpaint(model, image, image > 0, **options)
     assert_follows(result.image, expected)
     assert result.evaluations.eq(len(blocks)).all()
-    if strategy not in ("orderless", "top_probability", "margin"):
+    if strategy != "orderless":
         nats = likelihood.hole_nll(model, EVERY, NOTHING, ordering=strategy, blocks=blocks)
         assert torch.allclose((-nats).exp(), expected)
 
 
+def at_random_one_by_one(left, p, size):
+    every = list(itertools.permutations(left))
+    return [(1 / len(every), list(order)) for order in every]
+
+
+@pytest.mark.parametrize("bound", [0.8, 1.7])
+@pytest.mark.parametrize("strategy", RULES, ids=str)
 @model_name
-def test_a_bound_on_entropy_takes_the_largest_block_within_it(model):
+def test_a_bound_on_entropy_takes_the_largest_block_within_it(model, strategy, bound):
     image = torch.zeros(6000, 1, 1, 3, dtype=torch.long)
-    bound = 0.8
+    rule = at_random_one_by_one if strategy == "orderless" else RULES[strategy]
 
     def bounded(left, p, size):
-        order = sorted(left, key=lambda v: (float(entropies(p)[v]), v))
-        bits = [float(entropies(p)[v]) / math.log(2) for v in order]
-        count = max(n for n in range(1, len(order) + 1) if sum(bits[:n]) - bits[n - 1] <= bound)
-        return [(1.0, order[:count])]
+        blocks = []
+        for share, order in rule(left, p, len(left)):
+            bits = [float(entropies(p)[v]) / math.log(2) for v in order]
+            count = max(n for n in range(1, len(order) + 1) if sum(bits[:n]) - max(bits[:n]) <= bound)
+            blocks.append((share, order[:count]))
+        return blocks
 
-    options = {"strategy": "greedy", "entropy_bound": bound, "generator": seeded()}
+    options = {"strategy": strategy, "entropy_bound": bound, "generator": seeded()}
     result = sampling.inpaint(model, image, image > 0, **options)
     assert_follows(result.image, in_blocks(model, bounded, [0] * 3, {}))
     assert int(result.evaluations.max()) <= 3
 
 
-def drawn_then_kept(model, blocks, context):
-    """MaskGIT without noise: draw all that is left, keep the likeliest of the drawn."""
+def kept_of(left, likely, noise, count):
+    """What is kept of levels that are `likely`: the likeliest, or with Gumbel noise on the logarithm, times
+    `noise`, one after the other with chances like p^(1 / noise) (Plackett and Luce)."""
+    if not noise:
+        yield 1.0, sorted(left, key=lambda v: (-likely[v], v))[:count]
+        return
+    for kept in itertools.permutations(left, count):
+        weight, rest, share = {v: likely[v] ** (1 / noise) for v in left}, list(left), 1.0
+        for v in kept:
+            share *= weight[v] / sum(weight[other] for other in rest)
+            rest.remove(v)
+        yield share, kept
+
+
+def drawn_then_kept(model, blocks, noise, context, step=0):
+    """MaskGIT: draw all that is left, keep the likeliest of the drawn."""
     left = [v for v in range(3) if v not in context]
     if not left:
         return (torch.tensor([context[v] for v in range(3)]) == STATES).all(-1).double()
     p, total = conditionals(model, context), torch.zeros(8, dtype=torch.float64)
+    cooling = noise * (1 - (step + 1) / len(blocks))
     for levels in itertools.product((0, 1), repeat=len(left)):
         drawn = dict(zip(left, levels))
-        probability = math.prod(float(p[v, level]) for v, level in drawn.items())
-        kept = sorted(left, key=lambda v: (-float(p[v, drawn[v]]), v))[: blocks[0]]
-        total += probability * drawn_then_kept(model, blocks[1:], context | {v: drawn[v] for v in kept})
+        likely = {v: float(p[v, level]) for v, level in drawn.items()}
+        for share, kept in kept_of(left, likely, cooling, blocks[step]):
+            then = drawn_then_kept(model, blocks, noise, context | {v: drawn[v] for v in kept}, step + 1)
+            total += math.prod(likely.values()) * share * then
     return total
 
 
-@pytest.mark.parametrize("blocks", [[1, 1, 1], [1, 2], [3]], ids=str)
+@pytest.mark.parametrize("noise", [0.0, 0.7, 3.0])
+@pytest.mark.parametrize("blocks", [[1, 1, 1], [1, 2], [2, 1], [3]], ids=str)
 @model_name
-def test_maskgit_follows_what_enumeration_gives(model, blocks):
+def test_maskgit_follows_what_enumeration_gives(model, blocks, noise):
     image = torch.zeros(6000, 1, 1, 3, dtype=torch.long)
-    options = {"strategy": "maskgit", "blocks": blocks, "generator": seeded()}
+    options = {"strategy": "maskgit", "blocks": blocks, "noise": noise, "generator": seeded()}
     result = sampling.inpaint(model, image, image > 0, **options)
-    assert_follows(result.image, drawn_then_kept(model, blocks, {}))
+    assert_follows(result.image, drawn_then_kept(model, blocks, noise, {}))
 
 
 def test_maskgit_is_sharper_than_its_model_and_noise_blunts_it():
@@ -194,7 +222,11 @@ CHOICES = [
     {"strategy": "halton", "blocks": [8] * 6},
     {"strategy": "greedy", "blocks": [3] * 16},
     {"strategy": "margin", "blocks": [16] * 3},
+    {"strategy": "top_probability", "blocks": [6] * 8},
     {"strategy": "greedy", "entropy_bound": 8.0},
+    {"strategy": "margin", "entropy_bound": 8.0},
+    {"strategy": "halton", "entropy_bound": 8.0},
+    {"strategy": "orderless", "entropy_bound": 8.0},
     {"strategy": "maskgit", "blocks": [16] * 3, "noise": 1.0},
     {"strategy": "remdm", "num_steps": 7, "remasking": 0.5},
     {"strategy": "informed_gibbs", "num_steps": 7, "redrawn": 0.25},
@@ -228,7 +260,7 @@ def test_one_variable_a_block_is_one_at_a_time():
         assert torch.equal(
             sampling.inpaint(model, image, known, blocks=[1] * 27, **options).image, plain.image
         )
-    for ordering in ("greedy", "orderless"):
+    for ordering in likelihood.ORDERINGS:
         options = {"ordering": ordering, "engine": "auto"}
         plain = likelihood.hole_nll(model, image, known, generator=seeded(), **options)
         found = likelihood.hole_nll(model, image, known, blocks=[1] * 27, generator=seeded(), **options)
@@ -291,7 +323,13 @@ BAD = {
     "none": ({"strategy": "greedy", "blocks": []}, "expected at least one variable in every block"),
     "gibbs": ({"strategy": "independent_gibbs", "blocks": [3]}, "blocks: is for 'orderless'"),
     "both": ({"strategy": "greedy", "blocks": [3], "entropy_bound": 1.0}, "give one"),
-    "fixed order": ({"strategy": "orderless", "entropy_bound": 1.0}, "entropy_bound: is for 'greedy'"),
+    "bound of Gibbs": ({"strategy": "independent_gibbs", "entropy_bound": 1.0}, "entropy_bound: is for 'ord"),
+    "bound of MaskGIT": ({"strategy": "maskgit", "entropy_bound": 1.0}, "entropy_bound: is for 'orderless'"),
+    "bound in words": ({"strategy": "greedy", "entropy_bound": "1"}, "entropy_bound: '1'; expected a number"),
+    "a number of blocks": ({"strategy": "greedy", "blocks": 3}, "as `splits.uniform"),
+    "half a round": ({"strategy": "remdm", "num_steps": 2.5}, "num_steps: 2.5; expected a whole number"),
+    "half a step": ({"strategy": "informed_gibbs", "num_steps": 1.5}, "num_steps: 1.5; expected a whole"),
+    "half a frame": ({"strategy": "greedy", "frames": 2.5}, "frames: 2.5; expected a whole number"),
     "negative bound": ({"strategy": "greedy", "entropy_bound": -1.0}, "entropy_bound: -1.0"),
     "not a number": ({"strategy": "greedy", "entropy_bound": math.nan}, "entropy_bound: nan"),
     "noise": ({"strategy": "greedy", "noise": 1.0}, "noise: is for 'maskgit'"),
@@ -329,3 +367,22 @@ def test_likelihoods_refuse_impossible_partitions_too():
 def test_more_rounds_than_variables_are_refused(split, rounds):
     with pytest.raises(ValueError, match=f"rounds: {rounds}; expected 1 to 3"):
         split(3, rounds)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_profile_that_is_not_finite_is_refused(wrong):
+    with pytest.raises(ValueError, match=f"profile: {wrong} at 1; expected the mean cost"):
+        splits.optimal([2.0, wrong, 1.0], 2)
+
+
+def test_frames_show_the_entropy_that_the_model_had_whatever_the_order_goes_by():
+    model, image = small(), torch.randint(0, 6, (2, 3, 8, 8), generator=seeded(1))
+    known = torch.ones_like(image, dtype=torch.bool)
+    known[:, :, 3:6, 3:6] = False
+    for strategy in ("greedy", "margin", "top_probability", "antigreedy"):
+        options = {"strategy": strategy, "blocks": [9] * 3, "frames": 4, "generator": seeded()}
+        result = sampling.inpaint(model, image, known, **options)
+        shown = result.known_frames[2]  # of the second round
+        expected = entropies(model(result.frames[1], shown, None, None).softmax(-1)) / math.log(2)
+        found = result.entropy_frames[2].double()
+        assert torch.allclose(found, expected.masked_fill(shown, 0).double(), atol=1e-5)

@@ -38,6 +38,15 @@ def closeness(logits):
     return 1 - (first - second)
 
 
+# By what a variable is chosen next, and whether the lowest or the highest comes first.
+BY_CONTENT = {
+    "greedy": (entropy, 1),
+    "antigreedy": (entropy, -1),
+    "top_probability": (doubt, 1),
+    "margin": (closeness, 1),
+}
+
+
 def most_certain(scores, among, count=1):
     """The variables with the lowest scores of each example, the first of equals.
 

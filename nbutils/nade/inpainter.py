@@ -244,18 +244,16 @@ class Inpainter(nn.Module):
 
     @torch.no_grad()
     def scores_of(self, pixels, row, channel, measure):
-        """What `measure` gives, (n,), for the logits that `logits_of` has for `row` and `channel` on the CPU:
-        some at a time, so that no logits are kept."""
-        pixels = self.readout(pixels)
-        scores = pixels.new_empty(len(row))
+        """What `measure` gives, (n, ...), for the logits that `logits_of` has for `row` and `channel` on the
+        CPU: some at a time, so that no logits are kept."""
+        pixels, found = self.readout(pixels), []
         counts = torch.bincount(channel, minlength=self.config.channels).tolist()
-        of_channels = channel.argsort(stable=True).split(counts)
-        for head, which in zip(self._heads(), of_channels):
-            found, rows = pixels.new_empty(len(which)), on_device(row[which], pixels.device)
-            for part, out in in_parts(self.config.levels, rows, found):
-                out.copy_(measure(nn.functional.linear(pixels.index_select(0, part), *head)))
-            scores.index_copy_(0, on_device(which, pixels.device), found)
-        return scores
+        by_channel = channel.argsort(stable=True)
+        for head, which in zip(self._heads(), by_channel.split(counts)):
+            for (part,) in in_parts(self.config.levels, on_device(row[which], pixels.device)):
+                found.append(measure(nn.functional.linear(pixels.index_select(0, part), *head)))
+        found = torch.cat(found)
+        return torch.empty_like(found).index_copy_(0, on_device(by_channel, found.device), found)
 
     def _heads(self):
         """Weight (levels, inputs) and bias (levels,) of every channel."""

@@ -12,13 +12,14 @@ import torch
 
 from . import masks, splits
 from .arguments import check_engine, check_pictures, fixed_order, to_rank
-from .categorical import entropy, most_certain
+from .categorical import BY_CONTENT, most_certain
 from .devices import device_of, moved, on_device
 from .fast import engines
+from .halton import halton
 from .inpainter import predict
 from .losses import cross_entropy
 
-ORDERINGS = ("orderless", "greedy", "antigreedy")
+ORDERINGS = ("orderless", "halton", *BY_CONTENT)
 
 
 def hole_nll(model, image, known, caption=None, caption_length=None, *, ordering, **options):
@@ -62,7 +63,7 @@ def conditional_nlls(
 ):
     """What every hole variable costs, given the true values of those before it.
 
-    Their sum is the negative log-likelihood of the hole. With a greedy order it is one of a joint
+    Their sum is the negative log-likelihood of the hole. With an order by content it is one of a joint
     distribution too, because the order depends on nothing but what came before, and ties go to the lowest
     index. So it is where variables are drawn several at a time: a product over blocks, within which each is
     independent of the others.
@@ -71,9 +72,9 @@ def conditional_nlls(
         model: an `Inpainter` in evaluation mode, or any callable of its signature.
         image, known, caption, caption_length: as in `sampling.inpaint`.
         ordering: "orderless", `num_orders` random orders of all variables of the picture, the same for every
-            picture, each restricted to the picture's hole; "greedy" or "antigreedy", the variable of lowest
-            or highest predictive entropy first; or the flat indices (into C * H * W) of the hole variables in
-            the order wanted, the same for every picture.
+            picture, each restricted to the picture's hole; one of the other ancestral strategies of
+            `sampling.inpaint`; or the flat indices (into C * H * W) of the hole variables in the order
+            wanted, the same for every picture.
         num_orders: K, 1 except for "orderless".
         blocks: how many of the order's variables are drawn at a time, ints that add up to the size of every
             hole, see `splits`; None for one by one.
@@ -107,7 +108,7 @@ def conditional_nlls(
         words = (None, None) if caption is None else (caption[example], caption_length[example])
         group = _Group(model, image[example], hole[pair % len(image)], *words, engine)
         if places is None:
-            found = group.by_entropy(1 if ordering == "greedy" else -1, blocks)
+            found = group.by_content(*BY_CONTENT[ordering], blocks)
         elif blocks:
             found = group.in_blocks(places[pair // len(image)], blocks)
         else:
@@ -132,8 +133,10 @@ def _places(ordering, num_orders, known, generator):
     size = known[0].numel()
     if not by_name:
         return to_rank(fixed_order("ordering", ordering, known), size)[None]
-    if ordering != "orderless":
+    if ordering in BY_CONTENT:
         return None
+    if ordering == "halton":
+        return halton(known.shape[1:])[None]
     orders = [torch.randperm(size, generator=generator) for _ in range(num_orders)]
     return to_rank(torch.stack(orders), size)
 
@@ -192,16 +195,16 @@ class _Group:
             _, logits = self.engine.predict(self.truth, self.unknown, wanted)
             self._score(chosen, logits)
 
-    def by_entropy(self, sign, blocks):
-        """Greedy orders come about as they go; every step shows the truth of the variables that it chose."""
+    def by_content(self, measure, sign, blocks):
+        """Such orders come about as they go; every step shows the truth of the variables that it chose."""
         rank = torch.full(self.hole.shape, self.hole.shape[1])
-        entropies = torch.zeros(self.hole.shape, device=self.truth.device)
+        scores = torch.zeros(self.hole.shape, device=self.truth.device)
         drawn = 0
         for count in blocks or [1] * int(self.hole.sum(1).max()):
-            index, bits, logits_of = self.engine.scores(self.truth, self.unknown, self.unknown, entropy)
-            entropies.view(-1).index_copy_(0, on_device(index, entropies.device), bits.to(entropies.dtype))
-            among = on_device(self.unknown, entropies.device)
-            chosen = most_certain(sign * entropies, among, count).cpu()
+            index, found, logits_of = self.engine.scores(self.truth, self.unknown, self.unknown, measure)
+            scores.view(-1).index_copy_(0, on_device(index, scores.device), found.to(scores.dtype))
+            among = on_device(self.unknown, scores.device)
+            chosen = most_certain(sign * scores, among, count).cpu()
             rank[chosen] = drawn
             drawn += count
             flat = chosen.flatten().nonzero()[:, 0]

@@ -7,24 +7,18 @@ one setting share the rest.
 
 from dataclasses import dataclass, fields
 from functools import partial
+from numbers import Integral, Real
 
 import torch
 
 from . import splits, uniforms
 from .arguments import check_engine, check_pictures, fixed_order, to_rank
-from .categorical import closeness, doubt, draw_levels, entropy, most_certain, refuse_unsound
+from .categorical import BY_CONTENT, draw_levels, entropy, most_certain, refuse_unsound
 from .devices import device_of, moved, on_device
 from .fast import engines
 from .halton import halton
 from .schedules import annealed
 
-# By what a variable is chosen next, and whether the lowest or the highest comes first.
-BY_CONTENT = {
-    "greedy": (entropy, 1),
-    "antigreedy": (entropy, -1),
-    "top_probability": (doubt, 1),
-    "margin": (closeness, 1),
-}
 ANCESTRAL = ("orderless", "halton", *BY_CONTENT)
 GIBBS = ("independent_gibbs", "ancestral_gibbs", "informed_gibbs")
 STRATEGIES = (*ANCESTRAL, "maskgit", "remdm", *GIBBS)
@@ -33,7 +27,7 @@ STARTS = ("noise", "black", "image")
 # What means something to some strategies only; to a fixed order, what does to "orderless".
 ONLY = {
     "blocks": (*ANCESTRAL, "maskgit"),
-    "entropy_bound": ("greedy",),
+    "entropy_bound": ANCESTRAL,
     "noise": ("maskgit",),
     "remasking": ("remdm",),
     "redrawn": ("informed_gibbs",),
@@ -114,8 +108,8 @@ def inpaint(
         temperature: T >= 0; conditionals are sampled from p^(1/T).
         blocks: for ancestral strategies and "maskgit" how many variables are drawn at a time, ints that add
             up to the size of every hole, see `splits`; None for one by one.
-        entropy_bound: instead of blocks, for "greedy": the largest block of which the sum of entropies
-            without the largest is at most so many bits (Ben-Hamu et al. 2025, section 3).
+        entropy_bound: instead of blocks: what comes next in the order, as many as have a sum of entropies
+            without the largest of at most so many bits, and one at least (Ben-Hamu et al. 2025, section 3).
         noise: of "maskgit": Gumbel noise on the logarithm of the drawn level's probability, times this and
             times the share of rounds that are left.
         remasking: of "remdm": the share of what could be hidden again without hiding more than the schedule
@@ -173,12 +167,12 @@ def inpaint(
         group = slice(first, first + size)
         words = (None, None) if caption is None else (caption[group], caption_length[group])
         run = _Run(model, image[group], known[group], *words, engine, temperature, start, seed, first, watch)
-        if order is not None:
-            rank = to_rank(order, run.hole.shape[1]).expand_as(run.hole)
-            parts.append(run.in_order(rank, frames, blocks))
-        elif strategy in ("orderless", "halton"):
-            rank = run.random_rank(run.hole, 0) if strategy == "orderless" else run.halton_rank()
-            parts.append(run.in_order(rank, frames, blocks))
+        if order is not None or strategy in ("orderless", "halton"):
+            rank = run.fixed_rank(strategy if order is None else order)
+            if entropy_bound is None:
+                parts.append(run.in_order(rank, frames, blocks))
+            else:
+                parts.append(run.by_content(entropy, 1, None, entropy_bound, frames, rank))
         elif strategy in BY_CONTENT:
             parts.append(run.by_content(*BY_CONTENT[strategy], blocks, entropy_bound, frames))
         elif strategy == "maskgit":
@@ -210,6 +204,9 @@ def _check(strategy, temperature, num_steps, convention, start, frames):
     for name, value, allowed in named:
         if value not in allowed:
             raise ValueError(f"{name}: {value!r}; expected one of {', '.join(allowed)}")
+    for name, value in (("num_steps", num_steps), ("frames", frames)):
+        if value is not None and not isinstance(value, Integral):
+            raise ValueError(f"{name}: {value!r}; expected a whole number")
     if not temperature >= 0:
         raise ValueError(f"temperature: {temperature}; expected a number of at least 0")
     if num_steps is not None and num_steps < 1:
@@ -234,8 +231,8 @@ def _check_blocks(blocks, entropy_bound, noise, remasking):
             raise ValueError(
                 "blocks, entropy_bound: both say how many variables are drawn at a time; give one"
             )
-        if not entropy_bound >= 0:
-            raise ValueError(f"entropy_bound: {entropy_bound}; expected a number of bits of at least 0")
+        if not isinstance(entropy_bound, Real) or not entropy_bound >= 0:
+            raise ValueError(f"entropy_bound: {entropy_bound!r}; expected a number of bits of at least 0")
     if not noise >= 0:
         raise ValueError(f"noise: {noise}; expected a number of at least 0")
     if not 0 <= remasking <= 1:
@@ -287,6 +284,13 @@ class _Run:
         example = index // size + self.first
         return uniforms.uniform(self.seeds[index.device], purpose, example, step, index % size)
 
+    def fixed_rank(self, order):
+        """An order that does not depend on values, "orderless", "halton" or flat indices of the hole, as
+        `random_rank`."""
+        if isinstance(order, torch.Tensor):
+            return to_rank(order, self.hole.shape[1]).expand_as(self.hole)
+        return self.random_rank(self.hole, 0) if order == "orderless" else self.halton_rank()
+
     def random_rank(self, among, step):
         """A random order of the variables `among` (B, V), as the position of each, V for the others."""
         size, index = among.shape[1], _where(among)
@@ -331,25 +335,32 @@ class _Run:
             watch.look(step + 1)
         return watch.result(rounds)
 
-    def by_content(self, measure, sign, blocks, entropy_bound, frames):
-        """Ancestral sampling of the variables with the lowest (sign 1) or highest (sign -1) measure next."""
+    def by_content(self, measure, sign, blocks, entropy_bound, frames, rank=None):
+        """Ancestral sampling of the variables with the lowest (sign 1) or highest (sign -1) measure next; or,
+        with a bound, of those that come next by `rank` (B, V)."""
+
+        def score(logits):
+            bits = entropy(logits)
+            return torch.stack([bits if measure is entropy else measure(logits), bits], -1)
+
         watch, unknown = _Watch(self, self.sizes, frames), self.hole.clone()
-        scores = torch.zeros_like(self.noted_entropy)
+        scores = torch.zeros(*self.hole.shape, 2, device=self.device)
+        place = None if rank is None else on_device(rank, self.device).to(scores.dtype)
         evaluations, step = torch.zeros_like(self.sizes), 0
         while unknown.any():
-            index, found, logits_of = self.engine.scores(self.state, unknown, unknown, measure)
-            scores.view(-1).index_copy_(0, on_device(index, self.device), found.to(scores.dtype))
-            among = on_device(unknown, self.device)
+            index, found, logits_of = self.engine.scores(self.state, unknown, unknown, score)
+            scores.view(-1, 2).index_copy_(0, on_device(index, self.device), found.to(scores.dtype))
+            among, bits = on_device(unknown, self.device), scores[..., 1]
+            first = sign * scores[..., 0] if place is None else place
             if entropy_bound is not None:
-                count = _within(scores, among, entropy_bound)
+                count = _within(bits, first, among, entropy_bound)
             else:
                 count = blocks[step] if blocks else 1
-            chosen = _where(most_certain(sign * scores, among, count).cpu())
+            chosen = _where(most_certain(first, among, count).cpu())
             before = self.sizes - unknown.sum(1)
             if watch.passes(before, before + torch.as_tensor(count).cpu()):
                 self.noted_unknown = unknown.clone()
-                if measure is entropy:
-                    self.noted_entropy = torch.where(among, scores, 0)
+                self.noted_entropy = torch.where(among, bits, 0)
             evaluations += unknown.any(1)
             self._draw(0, unknown, chosen, watch.nothing, logits_of)
             unknown.view(-1)[chosen] = False
@@ -516,11 +527,13 @@ class _Run:
         self.state.view(-1).index_copy_(0, row, levels)
 
 
-def _within(bits, among, bound):
-    """How many variables of each example, surest first, may be drawn at once: the largest block of which the
-    sum of entropies without the largest is at most `bound`; int64 (B,), one at least."""
-    sure = bits.masked_fill(~among, torch.inf).sort(1).values
-    without_largest = sure.cumsum(1) - sure
+def _within(bits, first, among, bound):
+    """How many variables of each example, those with the lowest `first` (B, V) before others, may be drawn at
+    once: the largest block of which the sum of entropies without the largest is at most `bound`; int64 (B,),
+    one at least."""
+    order = first.masked_fill(~among, torch.inf).argsort(dim=1, stable=True)
+    in_order = bits.masked_fill(~among, torch.inf).gather(1, order)
+    without_largest = in_order.cumsum(1) - in_order.cummax(1).values
     return (without_largest <= bound).sum(1).clamp(min=1)
 
 

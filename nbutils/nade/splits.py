@@ -46,10 +46,15 @@ def optimal(profile, rounds):
     Args:
         profile: h, (D,), the mean cost of a hidden variable with d = 0 .. D - 1 of them known.
         rounds: from 1 to D.
+    Raises:
+        ValueError: as `uniform`, or a profile that is not finite.
     """
     profile = np.asarray(profile, np.float64)
     count = len(profile)
     _check(count, rounds)
+    if not np.isfinite(profile).all():
+        wrong = int(np.argmin(np.isfinite(profile)))
+        raise ValueError(f"profile: {profile[wrong]} at {wrong}; expected the mean cost of a hidden variable")
     known = np.arange(count)
     best = np.full(count + 1, np.inf)  # the least cost of all from d on, in the rounds that are left
     best[count] = 0.0
@@ -93,8 +98,8 @@ def checked(sizes, variables):
         sizes = [operator.index(size) for size in sizes]
     except TypeError:
         raise ValueError(
-            f"blocks: {given!r}; expected how many variables each block has, whole numbers; which variables "
-            "they are is for the order to say"
+            f"blocks: {given!r}; expected how many variables each block has, whole numbers, as "
+            "`splits.uniform(variables, rounds)` gives; which variables they are is for the order to say"
         ) from None
     if not sizes or min(sizes) < 1:
         raise ValueError(f"blocks: {sizes}; expected at least one variable in every block")
