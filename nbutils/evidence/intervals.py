@@ -45,12 +45,13 @@ def told(found, form=".2f"):
 
     Args:
         found: from `effect`, whose sign is shown too, or values as `interval` takes them.
-        form: of both numbers, as Python formats them: ".1%" for shares; an effect whose interval ends so
-            near to zero that both look alike has up to two digits more.
+        form: of both numbers, as Python formats them: ".1%" for shares, "+.1f" to show the sign of the
+            mean; an effect whose interval ends so near to zero that both look alike has up to two digits
+            more.
     """
     if not isinstance(found, dict):
         middle, half = interval(found)
-        return f"{middle:{form}} ± {half:{form}}"
+        return f"{middle:{form}} ± {half:{form.removeprefix('+')}}"
     middle, half = found["mean"], found["half"]
     for _ in range(2):
         if abs(middle) != half and f"{abs(middle):{form}}" == f"{half:{form}}":

@@ -412,10 +412,10 @@ class Ledger:
 def provenance(claim):
     """Where a claim, an id, is from, and what became of its rule: a list of sentences."""
     said = CLAIMS[claim]
-    if not of_2017(claim):
-        return [f"The sentence is ours, on what is reported in {said.source}."]
     own = f" It is {said.ours}." if said.ours else ""
     told = [f"The claim is from the {said.source}.{own}"]
+    if not of_2017(claim):
+        told = [f"The sentence is ours, on what is reported in {said.source}."]
     if said.history:
         told.append(f"The rule was changed after numbers had been published. {said.history}")
     return told
