@@ -1,9 +1,10 @@
-"""Several trainings at a time, each in a process and on a processor core of its own."""
+"""Several trainings or samplings at a time, each in a process and on a processor core of its own."""
 
 import contextlib
 import functools
 import io
 import os
+import sys
 import threading
 import time
 
@@ -29,6 +30,37 @@ def side_by_side(function, calls, jobs):
         backend="loky",
     )
     return workers(joblib.delayed(_in_worker)(function, arguments) for arguments in calls)
+
+
+def by_key(function, calls, device, what):
+    """Call a function with each of several tuples of arguments: on a CPU as many at a time as there are
+    cores, with one thread each, which beats one call on all cores; on an accelerator one after the other. A
+    bar tells how far it has come.
+
+    Args:
+        function: also one that a notebook defines.
+        calls: dict from a key to arguments.
+        device: type of the device where the work happens, such as "cpu".
+        what: what the bar calls the calls.
+    Returns:
+        dict from key to result, in the order of `calls`.
+    Raises:
+        concurrent.futures.process.BrokenProcessPool: a worker was killed.
+    """
+    import joblib  # here, see `side_by_side`
+    from tqdm import tqdm
+
+    keyed = [(function, key, arguments) for key, arguments in calls.items()]
+    if device == "cpu":
+        finished = side_by_side(_keyed, keyed, min(len(keyed), joblib.cpu_count()))
+    else:
+        finished = (_keyed(*call) for call in keyed)
+    found = dict(tqdm(finished, total=len(keyed), desc=what, file=sys.stdout, ncols=84))
+    return {key: found[key] for key in calls}
+
+
+def _keyed(function, key, arguments):
+    return key, function(*arguments)
 
 
 def _in_worker(function, arguments):

@@ -17,15 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import joblib
 import torch
 import yaml
-from tqdm import tqdm
 
 from .. import devices, identity
 from ..data.captions import Vocabulary
 from ..files import write_text
-from ..processes import side_by_side
+from ..processes import by_key
 from . import checkpoints, kept
 from .loop import TrainingRun, TrainingSettings, train
 
@@ -240,17 +238,8 @@ def fit_all(jobs, folder, beforehand=None):
         list of Trained, in the order of the jobs.
     """
     splits = {data: data.load() for data in {job.data: None for job in jobs}}
-    calls = [(number, job, folder, splits[job.data], beforehand) for number, job in enumerate(jobs)]
-    if devices.default().type == "cpu":
-        finished = side_by_side(_numbered, calls, min(len(calls), joblib.cpu_count()))
-    else:
-        finished = (_numbered(*call) for call in calls)
-    found = dict(tqdm(finished, total=len(calls), desc="trainings", file=sys.stdout, ncols=84))
-    return [found[number] for number in range(len(calls))]
-
-
-def _numbered(number, job, *given):
-    return number, job.fit(*given)
+    calls = {number: (job, folder, splits[job.data], beforehand) for number, job in enumerate(jobs)}
+    return list(by_key(Job.fit, calls, devices.default().type, "trainings").values())
 
 
 def watch(job, folder, processes=1):
