@@ -400,13 +400,25 @@ def test_batch_runs_get_a_sentence_and_no_widget(monkeypatch):
     monkeypatch.setattr(parts, "say", said.append)
     monkeypatch.setattr(parts, "display", displayed.append)
     monkeypatch.delenv("NBUTILS_PANELS", raising=False)
-    parts.show_panel(made.append, 1)
+
+    def panel(*arguments):
+        """A panel that is
+        never made.
+
+        Args: none.
+        """
+        made.append(arguments)
+
+    parts.show_panel(panel, 1)
     assert (made, displayed) == ([], [])
-    assert "make lab" in said[0]
+    assert said == ["In JupyterLab (`make lab`) a panel stands here that is never made."]
+    for kind in (holes.inpainting_panel, attention.attention_panel, panel_of_digits.digits_panel):
+        parts.show_panel(kind)
+    assert len({text.partition("stands here ")[2] for text in said} - {""}) == len(said) == 4
     monkeypatch.setenv("NBUTILS_PANELS", "1")
     parts.show_panel(filling_panel)
     assert type(displayed[0]).__name__ == "_InpaintingPanel"
-    assert len(said) == 1
+    assert len(said) == 4
 
 
 def test_little_pictures_are_enlarged_without_smoothing():

@@ -1,6 +1,7 @@
 """What panels are made of: boxes that show their own errors, enlarged pictures, controls of a captioned
 picture; and where a panel is shown."""
 
+import inspect
 import io
 import os
 import threading
@@ -19,17 +20,19 @@ PANELS = "NBUTILS_PANELS"  # set by `make lab`; a kernel cannot tell whether som
 
 
 def show_panel(panel, *arguments):
-    """Make a panel and show it where a reader can use it; in a batch run a sentence says where that is, and
-    no widget gets into a report.
+    """Make a panel and show it where a reader can use it; in a batch run a sentence says where that is and
+    what it does, and no widget gets into a report.
 
     Args:
-        panel: `inpainting_panel`, `attention_panel` or `digits_panel`; not called in a batch run.
+        panel: `inpainting_panel`, `attention_panel` or `digits_panel`; not called in a batch run, where the
+            first sentence of its docstring, "A panel ...", is shown.
         arguments: of the panel.
     """
     if os.environ.get(PANELS):
         display(panel(*arguments))
     else:
-        say("In JupyterLab (`make lab`) a panel stands here.")
+        what = inspect.getdoc(panel).partition("\n\n")[0].removeprefix("A panel")
+        say(f"In JupyterLab (`make lab`) a panel stands here{' '.join(['', *what.split()])}")
 
 
 def enlarged(picture, width=256):

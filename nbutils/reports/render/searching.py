@@ -12,7 +12,7 @@ _ENDS = {"figure", "table", "details"}  # of what has an anchor of its own
 _NAMED = re.compile(r"(figure|table|claim|fold)-")
 _FURNITURE = re.compile(
     r"(Not answered yet|Right|What they mean, and what they are by themselves|"
-    r"The claim is from the [^.]*|In JupyterLab .* a panel stands here)?\W*"
+    r"The claim is from the [^.]*|In JupyterLab .* a panel stands here.*)?\W*"
 )
 _LABEL = re.compile(r"(?:Claim )?([ABE]\d\d)(?: \(([^)]*)\))?\. ")  # of a claim, or of its rule
 _DATA = re.compile(r"data:[a-z]+/[a-z0-9+.-]+;base64,[A-Za-z0-9+/=]*")
