@@ -55,7 +55,8 @@ def by_key(function, calls, device, what):
         finished = side_by_side(_keyed, keyed, min(len(keyed), joblib.cpu_count()))
     else:
         finished = (_keyed(*call) for call in keyed)
-    found = dict(tqdm(finished, total=len(keyed), desc=what, file=sys.stdout, ncols=84))
+    shown = dict(desc=what, file=sys.stdout, ncols=84, mininterval=1)  # seconds, as pages keep every line
+    found = dict(tqdm(finished, total=len(keyed), **shown))
     return {key: found[key] for key in calls}
 
 
