@@ -35,7 +35,7 @@ def _smaller(found):
             return found[0]
         file = io.BytesIO()
         image.convert("RGBA" if image.has_transparency_data else "RGB").save(
-            file, "WEBP", lossless=True, exact=True, quality=100
+            file, "WEBP", lossless=True, exact=True, quality=100, method=6
         )
     smaller = f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
     return min(found[0], smaller, key=len)
