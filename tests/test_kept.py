@@ -10,6 +10,7 @@ from nbutils.nade.inpainter import InpainterConfig
 from nbutils.nade.objective import Inpainting
 from nbutils.pixelrnn.models import RecurrentConfig
 from nbutils.reports import publications
+from nbutils.reports.render import rendering
 from nbutils.training import checkpoints, kept
 from nbutils.training.digit_data import DigitData
 from nbutils.training.inpainting import PictureData
@@ -63,6 +64,23 @@ def test_the_same_job_takes_what_was_kept_instead_of_training(tmp_path, store, j
     said = publications.told({"The net": taken.checkpoint})
     assert "half precision: The net (4 steps, 0 minutes) on one core at commit `0123abc`." in said
     assert publications.told({"The net": own.checkpoint}) == ""
+
+
+@pytest.mark.parametrize("job", [DIGITS, PICTURES], ids=["digits", "pictures"])
+def test_what_was_kept_is_listed_and_stands_on_the_page_of_runs(tmp_path, store, job):
+    run = job.fit(tmp_path / "there")
+    kept.keep(run.checkpoint, store, "small_net", **ORIGIN)
+    (row,) = kept.listed(store)
+    end = run.metrics[-1]
+    reached = {
+        "GRU": f"{end['valid_loss']:.4f} nats a pixel",
+        "net": f"{end.get('valid_bits', 0):.3f} bits a variable",
+    }
+    assert row == ORIGIN | {"name": "small_net", "reached": reached[job.name], "steps": 4, "hours": 0.0}
+    page = rendering.template("status_page").render(cards=[], outcomes={}, common={}, trained=[row])
+    for told in ("small net", row["reached"], "one core", "0123abc"):
+        assert f"<td>{told}</td>" in page
+    assert kept.listed(publications.trainings())  # those of the repository
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,12 @@ import torch
 from ..files import write_json, written_whole
 from . import checkpoints
 
+_REACHED = {  # by kind of model: the column of its metrics, how it is written
+    "Inpainter": ("valid_bits", "{:.3f} bits a variable"),
+    "predictor": ("valid_loss", "{:.4f} nats a pixel"),
+    "classifier": ("valid_accuracy", "{:.1%} named rightly"),
+    "whole image": ("valid_accuracy", "{:.1%} named rightly"),
+}
 _ITS_OWN = {"name", "code", "augmentation"}  # what a training is called, and by what code it was made
 
 
@@ -53,6 +59,18 @@ def keep(checkpoint, to, name, *, commit, processor):
         facts | _sayable(of_people) | {"steps": step, "hours": hours, "curve": curve},
     )
     return place
+
+
+def listed(folder):
+    """The trainings kept in a folder: list of dicts with `name`, that of the files, `steps`, `hours`,
+    `processor`, `commit` and `reached`, what held-out pictures said at the end, a text."""
+    rows = []
+    for path in sorted(Path(folder).glob("*.json")):
+        training = json.loads(path.read_text())
+        column, form = _REACHED[training["model"]]
+        row = {key: training[key] for key in ("steps", "hours", "processor", "commit")}
+        rows.append({"name": path.stem, "reached": form.format(training["curve"][-1][column])} | row)
+    return rows
 
 
 def halved(tensors, description):

@@ -16,6 +16,7 @@ from nbformat.v4 import new_markdown_cell
 
 from ...evidence import ledger, results
 from ...files import write_text
+from ...training import kept
 from .. import publications, series
 from . import fonts, index_page, panels, pictures, searching
 from .cells import TEMPLATES, LinkError, Renderer, ReportExporter, Terms, arranged
@@ -333,7 +334,9 @@ def _index(out, cards, outcomes, written, run=None):
     saved = {name: results.load(out, name) for name in cards if claims and (out / f"{name}.json").is_file()}
     later = ledger.settled_since(claims, saved)
     index = template("index_page").render(shown | index_page.shown(cards, claims) | {"later": later})
-    status = template("status_page").render(shown | {"common": index_page.common(cards, outcomes)})
+    trained = kept.listed(publications.trainings()) if publications.trainings() else []
+    of_runs = {"common": index_page.common(cards, outcomes), "trained": trained}
+    status = template("status_page").render(shown | of_runs)
     searched = [
         (f"{name}.html", cards[name]["number"], cards[name]["title"], page) for name, page in written.items()
     ]
