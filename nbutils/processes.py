@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 
 
 def side_by_side(function, calls, jobs):
@@ -20,6 +21,8 @@ def side_by_side(function, calls, jobs):
     """
     import joblib  # here, as not every process that watches its parent trains
 
+    # A worker that has grown is replaced between two calls, which gives its memory back and loses nothing.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor")
     # A pool of one would be this very process, which a worker that runs out of memory must not take with it.
     workers = joblib.Parallel(
         max(2, jobs),

@@ -546,6 +546,17 @@ def test_what_is_no_place_of_a_machine_is_let_through(text):
     assert not leaks.of_machine(json.dumps({"a": [1, text]}).encode())
 
 
+def test_warnings_stand_neither_on_a_page_nor_in_the_published_notebook(place):
+    text = "/opt/env/lib/python3.11/site-packages/lib/pool.py:3: UserWarning: a worker grew"
+    warning, log = new_output("stream", name="stderr", text=text), new_output("stream", text="a log")
+    rewritten(place[1], "01_fills", lambda book: book.cells[-1].outputs.extend([warning, log]))
+    files = published(place)
+    for name in ("01_fills.ipynb", "01_fills.html"):
+        assert "a worker grew" not in files[f"docs/{name}"].decode()
+    book = nbformat.reads(files["docs/01_fills.ipynb"].decode(), as_version=4)
+    assert book.cells[-1].outputs[-1] == log
+
+
 def test_a_machine_with_an_ordinary_name_does_not_stop_its_reports():
     name = socket.gethostname()
     assert not leaks.of_machine(json.dumps([f"The {name}."]).encode(), f"We speak of the {name} anyway.")

@@ -41,6 +41,16 @@ def _smaller(found):
     return min(found[0], smaller, key=len)
 
 
+def without_warnings(notebook):
+    """A notebook without what was said on stderr, as on its page: libraries warn there, and tell where on
+    the machine they lie."""
+    notebook = deepcopy(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return notebook
+
+
 def without_motion(notebook, page):
     """A notebook whose animations, as `animation.animations` shows them, stand still at their last frame;
     under each a link to the `page` that moves."""

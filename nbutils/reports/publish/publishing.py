@@ -49,7 +49,8 @@ def publish(reports, to, report=print, part=False):
     _finished(reports, part)
     with records.alone_in(reports, report):
         outcomes = _finished(reports, part)  # once more, as another run may have gone on meanwhile
-        notebooks = {name: nbformat.read(reports / f"{name}.ipynb", as_version=4) for name in outcomes}
+        found = {name: nbformat.read(reports / f"{name}.ipynb", as_version=4) for name in outcomes}
+        notebooks = {name: lighter.without_warnings(book) for name, book in found.items()}
         _manifest(notebooks)  # which refuses what was made by no commit
         files = _files(reports, notebooks, outcomes)
         executed = dict(notebooks)
@@ -324,6 +325,7 @@ def _files(reports, notebooks, outcomes):
     pages = _pages(reports, outcomes)
     kept = [f"{name}{suffix}" for name in notebooks for suffix in (".ipynb", ".json")] + [_CLAIMS]
     texts = {name: (reports / name).read_bytes() for name in kept if (reports / name).is_file()}
+    texts |= {f"{name}.ipynb": nbformat.writes(notebook).encode() for name, notebook in notebooks.items()}
     _refuse_leaks(reports, texts, notebooks)
     named = {}
     for name in notebooks:
