@@ -249,6 +249,15 @@ def test_engines_and_batch_sizes_give_the_same_samples(choice):
     assert torch.equal(alone.image[0], runs[0].image[0])
 
 
+def test_the_halton_order_spreads_over_places_and_over_the_channels_of_a_pixel():
+    place = halton((3, 32, 32))
+    assert place.sort().values.equal(torch.arange(3 * 32 * 32))
+    apart = place.view(3, -1).sort(0).values.diff(dim=0)
+    assert int(apart.min()) > 48  # no pixel has two channels in a round, if there are 64 rounds or more
+    first = (place.view(3, 4, 8, 4, 8) < 48).sum((0, 2, 4))
+    assert int((first - 3).abs().max()) <= 1  # every sixteenth of the picture has its share of them
+
+
 def test_one_variable_a_block_is_one_at_a_time():
     model, image = small(), torch.randint(0, 6, (2, 3, 8, 8), generator=seeded(1))
     known = torch.ones_like(image, dtype=torch.bool)

@@ -264,7 +264,8 @@ CLAIMS = {
         "What drawing in rounds loses can be foretold from the information profile.",
         "Hoogeboom and others, 2021",
         (PHOTOGRAPHS,),
-        history="Four rounds, which lose most, outweighed all other numbers of rounds; now all count alike.",
+        history="Four rounds, which lose most, outweighed all other numbers of rounds; then all counted "
+        "alike, but in sums over splits, in which errors to either side cancelled. Now every split counts.",
     ),
     "E02": Claim(
         "For every number of rounds the split that the profile foretells to be best loses no more than a "
@@ -272,7 +273,7 @@ CLAIMS = {
         "Hoogeboom and others, 2021",
         (PHOTOGRAPHS,),
         history="A hundredth of what the hole costs was let pass, which is more than some splits lose at "
-        "all; now a tenth of the loss is.",
+        "all; then a tenth of what the other split is foretold to lose. Now a tenth of what it loses is.",
     ),
     "E03": Claim(
         "MaskGIT draws more sharply than its model, even one variable at a time with exact conditionals.",
@@ -286,15 +287,18 @@ CLAIMS = {
         history="First tried with a net that a random order, too, led to the right grid nearly always.",
     ),
     "E05": Claim(
-        "A bound on the entropy of a round saves evaluations at equal quality.",
+        "A bound on the entropy of a round saves evaluations and costs little quality.",
         "Ben-Hamu and others, 2025",
         (PUZZLES,),
+        history='The sentence said "at equal quality", which up to three points of valid grids are not.',
     ),
     "E06": Claim(
         "On pictures, drawn in rounds, a spread-out order costs less than a random one and than the surest "
         "first.",
         "Besnier and others, 2025",
         (PHOTOGRAPHS,),
+        history="The channels of a pixel followed one another in the order, and so were drawn together; now "
+        "it is spread out over them too. The surest by margin stood aside.",
     ),
     "E07": Claim(
         "Hiding again what has been drawn gives better pictures than never looking back, with as many "
@@ -302,13 +306,16 @@ CLAIMS = {
         "Wang and others, 2025",
         (PHOTOGRAPHS,),
         history="ReMDM stood against annealed Gibbs sampling, by distances of one sample, which reward "
-        "caution; now against the same net without remasking, by energy scores of two.",
+        "caution; then against the same net without remasking, by energy scores of two. Now it also has to "
+        "keep up with what the caption says.",
     ),
     "E08": Claim(
-        "To redraw what is least probable repairs more errors per evaluation than to redraw anything.",
+        "To redraw what is least probable repairs more errors per evaluation than to redraw as many "
+        "anywhere.",
         "Zhao and others, 2024",
         (PHOTOGRAPHS,),
-        history="Repairs were counted when either sampler had repaired all it could; now halfway there.",
+        history="Repairs were counted when either sampler had repaired all it could; now halfway there. The "
+        "sentence spoke of redrawing anything, however much.",
     ),
 }
 

@@ -45,9 +45,9 @@ MEASURED = {
     "E03": "The temperature at which the model would be as certain as what MaskGIT draws (1: no sharper)",
     "E04": "How many more grids are valid if the surest cell is next",
     "E05": "How many evaluations the bound saves, or how many grids it loses",
-    "E06": "How much more (minus: less) than the better of the two a spread-out order costs",
+    "E06": "How much more (minus: less) than the best of the other orders a spread-out order costs",
     "E07": "How much worse (minus: better) pictures get where what was drawn may be hidden again",
-    "E08": "How many more planted errors are repaired by an evaluation",
+    "E08": "How many more planted errors are repaired by an evaluation that redraws as many",
 }
 
 

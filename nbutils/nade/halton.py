@@ -4,27 +4,27 @@ import functools
 
 import torch
 
+BASES = 5, 2, 3  # of the channel, the row and the column
+
 
 @functools.cache
 def halton(shape):
-    """The Halton order (Besnier et al. 2025, arXiv 2503.17076): pixels spread out evenly, whatever part of it
-    has been drawn; the channels of a pixel follow one another.
+    """The Halton order (Besnier et al. 2025, arXiv 2503.17076) of variables instead of tokens: spread out
+    evenly over rows, columns and channels, whatever part of it has been drawn.
 
     Args:
         shape: (C, H, W).
     Returns:
         int64 (C * H * W,), the position of every variable in the order.
     """
-    channels, height, width = shape
-    place, seen, number = torch.full((height, width), -1), 0, 0
-    while seen < height * width:
+    place, seen, number = torch.full(shape, -1), 0, 0
+    while seen < place.numel():
         number += 1
-        row, column = int(height * _inverse(number, 2)), int(width * _inverse(number, 3))
-        if place[row, column] < 0:
-            place[row, column] = seen
+        variable = tuple(int(size * _inverse(number, base)) for size, base in zip(shape, BASES))
+        if place[variable] < 0:
+            place[variable] = seen
             seen += 1
-    channel = torch.arange(channels)[:, None, None]
-    return (place * channels + channel).flatten()
+    return place.flatten()
 
 
 def _inverse(number, base):

@@ -75,14 +75,14 @@ class Filling {
 
   /** The hole in the Halton order: nbutils/nade/halton.py. */
   spreadOut() {
-    const { size, area, config } = this.net, order = [], seen = new Uint8Array(area);
-    for (let number = 1, count = 0; count < area; number++) {
-      const pixel = Math.floor(size * mirrored(number, 2)) * size + Math.floor(size * mirrored(number, 3));
-      if (seen[pixel]) continue;
-      seen[pixel] = 1;
+    const { size, area, config } = this.net, order = [], seen = new Uint8Array(area * config.channels);
+    for (let number = 1, count = 0; count < seen.length; number++) {
+      const place = (length, base) => Math.floor(length * mirrored(number, base));
+      const variable = place(config.channels, 5) * area + place(size, 2) * size + place(size, 3);
+      if (seen[variable]) continue;
+      seen[variable] = 1;
       count++;
-      for (let channel = 0; channel < config.channels; channel++)
-        if (this.unknown[channel * area + pixel]) order.push(channel * area + pixel);
+      if (this.unknown[variable]) order.push(variable);
     }
     return order;
   }
