@@ -39,7 +39,7 @@ MEASURED = {
     "B10": "The most that an exact filling costs beyond the truth",
     "B11": "How many more fail with 2 x 2 pixels than a multiple of those with one (see its rule)",
     "B12": "How much better a run looks on the pictures that selected it",
-    "B13": "Falls from a good result to almost chance that were seen",
+    "B13": "LSTMs that were seen to fall from a good result to almost chance",
     "E01": "How many times what was foretold is lost in fact",
     "E02": "The most that the foretold best loses beyond another split (minus: saves), of what that loses",
     "E03": "The temperature at which the model would be as certain as what MaskGIT draws (1: no sharper)",
@@ -117,7 +117,7 @@ def counted(entry):
     if entry["effect"] is None:
         return f"not measured: {own}."
     known = MEASURED[entry["id"]] if "standing" in entry else own
-    changed = "" if "standing" in entry or not ledger.CLAIMS[entry["id"]].history else CHANGED
+    changed = CHANGED if ledger.superseded(entry) else ""
     return f"{known[:1].lower()}{known[1:]}: {number(entry)}{changed}."
 
 

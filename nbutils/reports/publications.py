@@ -5,7 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
-from ..evidence import results
+from ..evidence import ledger, results, telling
 from ..files import written_whole
 from ..show import figures
 from ..training import checkpoints
@@ -186,7 +186,8 @@ def quote_verdicts(reports, entries):
     decided = [entry for entry in before if entry["id"] in open_here and entry["verdict"] != "undecided"]
     if decided:
         said = ", ".join(
-            f"{entry['id']} *{entry['verdict']}* ({link(reports, entry['notebook'], entry['evidence'])})"
+            f"{entry['id']} *{entry['verdict']}*{telling.CHANGED * ledger.superseded(entry)} "
+            f"({link(reports, entry['notebook'], entry['evidence'])})"
             for entry in decided
         )
         figures.say(f"Of what stays undecided here, the published run decided {len(decided)}.")
