@@ -138,6 +138,8 @@ CLAIMS = {
         "The size of a random mask is uniform when the share of known variables is drawn from U(0, 1).",
         "source of the " + _THIRD,
         ("masks",),
+        "read here of variables that are known independently of each other; it was written where contiguish "
+        "masks are drawn, of which it does not hold exactly",
     ),
     "A13": Claim(
         "Contiguish masks make the model care about more than local correlations.",
@@ -170,8 +172,9 @@ CLAIMS = {
         "Gibbs sampling can revisit decisions and correct them.",
         _THIRD,
         (PHOTOGRAPHS,),
-        history="First decided by the errors that were repaired alone; now what is spoiled meanwhile counts "
-        "too.",
+        history="First decided by the errors that were repaired alone, then also by what is spoiled "
+        "meanwhile, which may be another filling as good. Now by how many fewer are right than where none "
+        "was planted.",
     ),
     "A18": Claim(
         "The schedule of 0.9, 0.1 and 0.7 is not right for images; much more time should go to small blocks.",

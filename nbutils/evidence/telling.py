@@ -23,7 +23,7 @@ MEASURED = {
     "A14": "How much worse (minus: better) samples fit at a lower temperature, where it is clearest",
     "A15": "How far cooled conditionals are from the cooled joint (0: the same, 1: nothing in common)",
     "A16": "How the net's doubt changes from large blocks to small ones",
-    "A17": "What becomes of errors that were planted in a picture, after some steps",
+    "A17": "How many fewer planted errors are right after some steps than the same places without them",
     "A18": "How much worse (minus: better) many small blocks fill than the schedule made for music",
     "A19": "How much more the published animations change from frame to frame than the schedule allows",
     "A20": "How much more (minus: less) attention than an even share the words get that name what is hidden",
