@@ -196,8 +196,10 @@ CLAIMS = {
         "A convolutional reader with attention over words finds the words that matter.",
         _FIRST,
         (PHOTOGRAPHS,),
-        "a sentence that nobody wrote, of what the architecture is meant for; read as one about weights on "
-        "the words' own places, though the state at a later word carries earlier ones on",
+        "a sentence that nobody wrote, of what the architecture is meant for; read as one about what is lost "
+        "with the words that name a hidden thing",
+        "First decided by the weights on the words' own places, though the state at a later word carries "
+        "earlier ones on.",
     ),
     "B01": Claim("Neither cell can output its input exactly.", _DIGITS, (CELLS,)),
     "B02": Claim("Both cells can hold their state.", _DIGITS, (CELLS,)),

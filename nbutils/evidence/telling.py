@@ -26,7 +26,7 @@ MEASURED = {
     "A17": "How many fewer planted errors are right after some steps than the same places without them",
     "A18": "How much worse (minus: better) many small blocks fill than the schedule made for music",
     "A19": "How much more the published animations change from frame to frame than the schedule allows",
-    "A20": "How much more (minus: less) attention than an even share the words get that name what is hidden",
+    "A20": "What a value costs more without the words that name what is hidden than without others",
     "B01": "Largest error of the best cell that was built to output its input",
     "B02": "Least drift of a cell that was built to hold its state",
     "B03": "Error of the best LSTM that was made to imitate a GRU",
