@@ -90,10 +90,9 @@ def run(
         from .reports.run import runner
 
         chosen = series.chosen(notebooks or ())
-        resolved = parameters.resolve(
-            chosen, parameters.read_profile(profile), parameters.parse_settings(set_ or ())
-        )
-        chosen = series.chosen(notebooks or (), resolved)
+        given = parameters.read_profile(profile), parameters.parse_settings(set_ or ())
+        chosen = series.chosen(notebooks or (), parameters.resolve(chosen, *given))
+        resolved = parameters.resolve(chosen, *given)  # a setting of a notebook that is not run is no setting
         places = _places(jobs, scheduler, parameters.resources(resource or ()))
         how = {"force": force, "timeout": timeout, "profile": profile, "live": _live(), "report": _say}
         outcomes = runner.run(chosen, resolved, out, **how, **places)

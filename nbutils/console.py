@@ -35,8 +35,9 @@ class _Terminated(BaseException):
 
 
 @contextmanager
-def stopped_in_one_line():
-    """Ends the command in order where a terminal's Ctrl-C (exit code 130) or SIGTERM (143) stops it."""
+def stopped_in_one_line(then="what is finished is kept, the same command goes on from here"):
+    """Ends the command in order where a terminal's Ctrl-C (exit code 130) or SIGTERM (143) stops it, and says
+    what becomes of its work `then`."""
 
     def terminate(number, frame):
         raise _Terminated
@@ -45,7 +46,7 @@ def stopped_in_one_line():
     try:
         yield
     except (KeyboardInterrupt, _Terminated) as stop:
-        print("stopped; what is finished is kept, the same command goes on from here", file=sys.stderr)
+        print(f"stopped; {then}", file=sys.stderr)
         raise typer.Exit(130 if isinstance(stop, KeyboardInterrupt) else 143) from None
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -75,7 +75,7 @@ def _usually(job):
 
 def _optional(job):
     """The names of values that may be None."""
-    return {
+    return {"begin_with"} | {
         name
         for section in SECTIONS
         for entry in fields(getattr(job, section))

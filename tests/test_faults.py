@@ -456,6 +456,18 @@ def test_what_a_cell_prints_is_kept_up_to_a_size_and_then_its_beginning_and_end(
     assert len(beginning) + int(count) + len(end) == len(whole)
 
 
+def test_what_is_printed_after_a_cell_has_cleared_its_output_is_kept():
+    kept, shown = outputs.Printed(), []
+    for text in ("x" * 30_000, "x" * 30_000):
+        shown.append(new_output("stream", name="stderr", text=text))
+        kept.take_in(shown)
+    assert {output.name for output in shown} == {"stderr"}
+    shown.clear()
+    shown.append(new_output("stream", name="stdout", text="done"))
+    kept.take_in(shown)
+    assert [output.text for output in shown] == ["done"]
+
+
 @given(st.text("ab\r\n", max_size=60))
 def test_what_is_overwritten_is_not_kept(text):
     shown = outputs.without_overwritten(text)

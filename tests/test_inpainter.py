@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from nbutils.nade import sampling
 from nbutils.nade.convnet import Attention, OneHotConv, padding
 from nbutils.nade.inpainter import KINDS, MERGERS, Inpainter, InpainterConfig, predict
 from nbutils.nade.one_hot import with_planes
@@ -69,6 +70,11 @@ def test_a_net_whose_first_layer_is_a_convolution_over_planes_gives_the_same_log
     given = case(model.config)
     with torch.no_grad():
         assert torch.allclose(with_planes(model)(*given), model(*given), atol=1e-9)
+        drawn = [
+            sampling.inpaint(net, *given, strategy="orderless", generator=torch.Generator().manual_seed(1))
+            for net in (model, with_planes(model))
+        ]
+        assert torch.equal(drawn[0].image, drawn[1].image)
     assert isinstance(model.first, OneHotConv)  # it is a copy that was changed
 
 

@@ -141,6 +141,16 @@ def test_parts_that_do_not_go_together_are_refused():
         replace(job, data=reader.data)
     with pytest.raises(ValueError, match="image_size: a model for 32 and pictures of 16 pixels"):
         job.vary(**{"data.image_size": 16})
+    with pytest.raises(ValueError, match="channels and levels: a model of 1 and 256; expected 3 and 256"):
+        job.vary(channels=1)
+    with pytest.raises(ValueError, match="num_pixels: 144; expected 784, those of pictures of 28 x 28"):
+        usual("whole image").vary(image_size=28)
+    with pytest.raises(ValueError, match="variant: 'early_stages' with mask 'orderless'"):
+        job.vary(variant="early_stages", mask="orderless")
+    with pytest.raises(ValueError, match="validation_masks: 0; expected at least 1"):
+        job.vary(validation_masks=0)
+    with pytest.raises(ValueError, match="num_scored: 1; expected 2 or more"):
+        usual("predictor").vary(num_scored=1)
     with pytest.raises(ValueError, match="Prediction with ClassifierConfig on DigitData; expected"):
         replace(reader, task=usual("predictor").task)
     with pytest.raises(ValueError, match="in-painting with RecurrentConfig on PictureData"):
@@ -156,6 +166,21 @@ def test_what_is_written_of_a_job_is_read_as_that_job(tmp_path, kind):
     assert job_files.read(tmp_path / "job.yaml", ()) == job
     changed = job_files.read(tmp_path / "job.yaml", ["batch_size=6", "settings.seed=5"])
     assert changed == job.vary(batch_size=6, **{"settings.seed": 5})
+
+
+def test_a_file_names_digits_and_no_checkpoint_to_begin_with(tmp_path):
+    (tmp_path / "job.yaml").write_text("job: predictor\ndata: mnist\n")
+    (tmp_path / "mnist").mkdir()
+    job = job_files.read(tmp_path / "job.yaml", ["begin_with=null"])
+    assert (job.data.source, job.begin_with) == ("mnist", None)
+    begun = replace(job, begin_with=tmp_path / "first.safetensors")
+    (tmp_path / "begun.yaml").write_text(jobs._written(begun, tmp_path))
+    assert job_files.read(tmp_path / "begun.yaml", ()).begin_with == str(begun.begin_with)
+
+
+def test_a_training_on_sequences_is_not_cut_into_parts(tmp_path):
+    with pytest.raises(ValueError, match="micro_batches: 2 for each of 1 processes; a training on sequences"):
+        usual("predictor").vary(steps=1, micro_batches=2, num_train=60).fit(tmp_path)
 
 
 @pytest.mark.slow

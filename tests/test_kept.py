@@ -108,7 +108,8 @@ def test_what_began_with_a_kept_training_is_known_by_it(tmp_path, store):
     follows = PICTURES.vary(loss="emd1", begin_with=again.checkpoint).fit(tmp_path / "here", beforehand=store)
     assert "(4 steps" in publications.told({"after": follows.checkpoint})
     of_another = PICTURES.vary(**{"settings.seed": 1}).fit(tmp_path / "here")
-    other = PICTURES.vary(loss="emd1", begin_with=of_another.checkpoint)
+    kept.keep(of_another.checkpoint, store, "of_another", **ORIGIN)  # in one folder with the first
+    other = PICTURES.vary(loss="emd1", begin_with=store / "of_another.safetensors")
     assert publications.told({"other": other.fit(tmp_path / "here", beforehand=store).checkpoint}) == ""
 
 

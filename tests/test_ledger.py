@@ -236,6 +236,7 @@ def test_a_verdict_says_what_it_is_about_and_none_is_given_by_a_run_that_is_too_
     assert "It is said of music, and tried on pictures here." in ledger.provenance("A10")[0]
     assert ledger.standings(claims.entries) == dict.fromkeys(ledger.standings([]), 1)
     assert ledger.short_of(nats=(float("nan"), 0))
+    assert ledger.short_of(seeds=(np.float64(1), 4)) == "1 seed, and it takes 4"
     behind = {"nats per pixel of the GRU 64": (0.1614, 0.0972), "nats": (1, 1), "bits": (float("nan"), 1)}
     told = "0.161 nats per pixel of the GRU 64, and it takes 0.0972 or less; nan bits, and it takes 1 or less"
     assert ledger.short_of(behind, seeds=(4, 4)) == told

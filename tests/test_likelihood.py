@@ -109,6 +109,14 @@ def test_an_exact_likelihood_is_the_sum_along_its_order_one_evaluation_at_a_time
             shown[variable] = True
 
 
+def test_the_logits_of_a_hole_are_the_models_given_none_of_it():
+    model, image, known, caption, length = case(2)
+    index, logits = likelihood.hole_logits(model, image, known, caption, length)
+    assert torch.equal(index, (~known).flatten().nonzero()[:, 0])
+    whole = model(image, known, caption, length)
+    assert torch.allclose(logits, whole.flatten(0, -2)[index], atol=1e-6)
+
+
 def test_the_same_orders_serve_every_picture_and_the_mean_and_ensemble_are_over_them():
     model, image, known, caption, length = case(2)
     known[1] = known[0]
@@ -128,7 +136,7 @@ def test_the_same_orders_serve_every_picture_and_the_mean_and_ensemble_are_over_
         ),
         nats.mean(0),
     )
-    ensemble = likelihood.ensemble_nll(*arguments, num_orders=4, generator=torch.Generator().manual_seed(5))
+    ensemble = likelihood.ensemble_nll(nats)
     assert torch.allclose(ensemble, -nats.neg().exp().mean(0).log())
     assert (ensemble <= nats.mean(0)).all()
 

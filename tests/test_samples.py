@@ -28,6 +28,13 @@ def test_the_originals_are_at_no_distance_from_themselves(originals):
         assert distance.tolist() == [0] * 4
 
 
+def test_holes_that_differ_are_refused(originals):
+    other = originals.hole.clone()
+    other[0, 0, 0, 0] = ~other[0, 0, 0, 0]
+    with pytest.raises(ValueError, match="hole: differs between pictures or channels"):
+        samples.Originals(originals.image, other)
+
+
 def score(originals, pair):
     """The energy score of the levels, as its paper writes it."""
     first, second = (pictures.double() for pictures in pair)

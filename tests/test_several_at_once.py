@@ -249,6 +249,17 @@ def test_engines_and_batch_sizes_give_the_same_samples(choice):
     assert torch.equal(alone.image[0], runs[0].image[0])
 
 
+def test_the_noise_of_maskgit_is_that_of_a_picture_s_own_rounds_whoever_is_beside_it():
+    model, image = small(), torch.randint(0, 6, (2, 3, 8, 8), generator=seeded(1))
+    known = torch.ones_like(image, dtype=torch.bool)
+    known[0, 0, :1, :3] = False
+    known[1, :, 2:6, 2:6] = False
+    choice = {"strategy": "maskgit", "noise": 5.0}
+    both = sampling.inpaint(model, image, known, generator=seeded(), **choice)
+    alone = sampling.inpaint(model, image[:1], known[:1], generator=seeded(), **choice)
+    assert torch.equal(both.image[0], alone.image[0])
+
+
 def test_the_halton_order_spreads_over_places_and_over_the_channels_of_a_pixel():
     place = halton((3, 32, 32))
     assert place.sort().values.equal(torch.arange(3 * 32 * 32))

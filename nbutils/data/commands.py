@@ -1,6 +1,5 @@
 """`nbutils data`: prepare and check pictures and digits."""
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +30,7 @@ def prepare(
     debug: _Debug = False,
 ):
     """Make a folder that is fast to read, with a checksum. What is interrupted starts again."""
-    with stopped_in_one_line():
+    with stopped_in_one_line("nothing is kept of the preparation, the same command starts again"):
         if source == "mnist":
             from .digits import download
 
@@ -40,13 +39,7 @@ def prepare(
         from .preparation.prepare import prepare, prepare_coco
 
         make = prepare_coco if source == "coco" else partial(prepare, source)
-        try:
-            print(make(out=out, size=size, jobs=jobs or _cores(), skip_broken=skip_broken))
-        except KeyboardInterrupt:
-            print(
-                "stopped; nothing is kept of the preparation, the same command starts again", file=sys.stderr
-            )
-            raise typer.Exit(130) from None
+        print(make(out=out, size=size, jobs=jobs or _cores(), skip_broken=skip_broken))
 
 
 @app.command()
@@ -61,7 +54,7 @@ def check(
     debug: _Debug = False,
 ):
     """Try every picture and caption of a folder, and list what is wrong."""
-    with stopped_in_one_line():
+    with stopped_in_one_line("nothing was changed, the same command checks from the beginning"):
         from .preparation.checking import check
 
         summary, faults = check(folder, jobs or _cores())

@@ -136,6 +136,10 @@ def _parts(source, image_size):
     place = locate(source)
     (images, labels), test = read_mnist(place)
     first = len(labels) - len(labels) // 12
+    if first == len(labels):
+        raise DigitsError(
+            f"{place}: has {first} digits to train on; expected 12 or more, a twelfth validates"
+        )
     splits = [(images[:first], labels[:first]), (images[first:], labels[first:]), test]
     return splits, called(place, (images, labels), test)
 
@@ -345,10 +349,11 @@ def download(folder, mirrors=MIRRORS):
     folder = Path(folder)
     for name, md5 in FILES.items():
         path = folder / f"{name}.gz"
-        if (folder / name).exists() or (path.is_file() and hashlib.md5(path.read_bytes()).hexdigest() != md5):
+        unpacked, other = folder / name, path.is_file() and hashlib.md5(path.read_bytes()).hexdigest() != md5
+        if unpacked.exists() or other:
             raise DigitsError(
-                f"{path if path.is_file() else folder / name}: is there already and is not the file "
-                "that would be downloaded; remove it or give another folder"
+                f"{unpacked if unpacked.exists() else path}: is there already and is not the file that would "
+                "be downloaded; remove it or give another folder"
             )
     (train, _), (test, _) = read_mnist(_fetch(folder, mirrors))
     return f"{folder}: MNIST, {len(train):,} digits to train on and {len(test):,} to test"

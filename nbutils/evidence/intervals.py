@@ -45,8 +45,8 @@ def told(found, form=".2f"):
 
     Args:
         found: from `effect`, whose sign is shown too, or values as `interval` takes them.
-        form: of both numbers, as Python formats them: ".1%" for shares, "+.1f" to show the sign of the
-            mean; an effect whose interval ends so near to zero that both look alike has up to two digits
+        form: of both numbers, as Python formats them: ".1%" for shares; of values also "+.1f", to show the
+            sign; an effect whose interval ends so near to zero that both look alike has up to two digits
             more.
     """
     if not isinstance(found, dict):

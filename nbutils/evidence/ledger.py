@@ -344,11 +344,11 @@ def short_of(at_most=None, **at_least):
         at_most: dict from a name to (what there is, the most with which the claim can be decided).
         at_least: by name, with underscores for blanks: (what there is, the least that it takes).
     """
-    short = [
-        f"{value:.3g} {name.removesuffix('s' * (value == 1)).replace('_', ' ')}, and it takes {least:.3g}"
-        for name, (value, least) in at_least.items()
-        if not value >= least  # NaN falls short too
-    ]
+    short = []
+    for name, (value, least) in at_least.items():
+        if not value >= least:  # NaN falls short too
+            counted = name.removesuffix("s" if value == 1 else "").replace("_", " ")
+            short.append(f"{value:.3g} {counted}, and it takes {least:.3g}")
     short += [
         f"{value:.3g} {name}, and it takes {most:.3g} or less"
         for name, (value, most) in (at_most or {}).items()

@@ -28,12 +28,18 @@ class Originals:
     Args:
         image: int64 (B, C, H, W); hole: bool (B, C, H, W), True where variables are filled in.
         indices, seed: of the scenes that they are; None for pictures whose colours nobody knows.
+    Raises:
+        ValueError: holes that differ.
     """
 
     image: torch.Tensor
     hole: torch.Tensor
     indices: tuple | None = None
     seed: int | None = None
+
+    def __post_init__(self):
+        if not torch.equal(self.hole, self.hole[:1, :1].expand_as(self.hole)):
+            raise ValueError("hole: differs between pictures or channels; expected one hole for all of them")
 
     def measure(self, pictures):
         """Statistics of the hole, each a value per picture: `extremes`, the share of 0 and 255; `stray`, the

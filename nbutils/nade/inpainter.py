@@ -60,6 +60,8 @@ class InpainterConfig:
             least = {"vocabulary_size": 0, "levels": 2, "readout": 0}.get(field.name, 1)
             if field.type is int and (type(value) is not int or value < least):
                 raise ValueError(f"{field.name}: {value!r}; expected a whole number of at least {least}")
+        if self.vocabulary_size and self.bidirectional and self.reader_size % 2:
+            raise ValueError(f"reader_size: {self.reader_size}; expected an even number, half for each way")
         for name, allowed in (("kind", KINDS), ("merger", MERGERS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(allowed)}")

@@ -37,13 +37,34 @@ def hole_nll_per_order(model, image, known, caption=None, caption_length=None, *
     return nats.sum(-1)
 
 
-def ensemble_nll(model, image, known, caption=None, caption_length=None, *, num_orders, **options):
-    """Negative log-likelihood of the hole under the equal mixture of k random orders, (B,) nats: log k -
-    logsumexp of the joint log-likelihoods (Uria, Murray, Larochelle 2014, section 4.2). The same k orders
-    serve every picture; `options` as `conditional_nlls` has them."""
-    inputs = model, image, known, caption, caption_length
-    nats = hole_nll_per_order(*inputs, ordering="orderless", num_orders=num_orders, **options)
-    return math.log(num_orders) - torch.logsumexp(-nats, 0)
+def ensemble_nll(nats):
+    """Negative log-likelihood under the equal mixture of K orders: log K - logsumexp of the joint
+    log-likelihoods (Uria, Murray, Larochelle 2014, section 4.2).
+
+    Args:
+        nats: (K, B), the cost of every picture in each order, the same orders for all.
+    Returns:
+        (B,) nats.
+    """
+    return math.log(len(nats)) - torch.logsumexp(-nats, 0)
+
+
+@torch.no_grad()
+def hole_logits(model, image, known, caption=None, caption_length=None):
+    """What a model says of every hole variable, given what is known and none of the others.
+
+    Args:
+        model, image, known, caption, caption_length: as in `sampling.inpaint`.
+    Returns:
+        index: int64 (n,), the hole's variables, ascending flat indices into (B, C, H, W).
+        logits: float (n, levels), where the pictures are.
+    Raises:
+        ValueError: a wrong argument, or a model in training mode.
+    """
+    check_pictures(model, image, known, caption, caption_length)
+    index = (~known).flatten().nonzero()[:, 0]
+    inputs = moved(device_of(model, image), image, known, caption, caption_length, index)
+    return index, predict(model, *inputs).to(image.device)
 
 
 @torch.no_grad()

@@ -32,7 +32,7 @@ class EncodedPictures:
         return self.images[indices].long(), self.captions[indices, : int(lengths.max())], lengths
 
 
-def hide(kind, shape, *, hole_size, central=False, generator):
+def hide(kind, shape, *, hole_size, generator):
     """Draw a training mask.
 
     Args:
@@ -49,7 +49,7 @@ def hide(kind, shape, *, hole_size, central=False, generator):
         return masks.orderless(shape, generator=generator), whole
     if kind == "contiguish":
         return masks.contiguish(shape, radius=hole_size // 4, generator=generator), whole
-    outside = masks.square(shape, size=hole_size, central=central, generator=generator)
+    outside = masks.square(shape, size=hole_size, generator=generator)
     if kind == "square":
         return outside, whole
     return masks.orderless(shape, hole=~outside, generator=generator), ~outside
@@ -121,6 +121,13 @@ class Inpainting:
             raise ValueError(
                 f"scored_variables: {self.scored_variables}; expected at least 1, or None for all"
             )
+        if self.variant == "early_stages" and (self.mask != "orderless_in_square" or self.optimize_given):
+            raise ValueError(
+                f"variant: 'early_stages' with mask {self.mask!r} and optimize_given {self.optimize_given}; "
+                "expected 'orderless_in_square' and False, as it draws the moments of filling a square"
+            )
+        if self.validation_masks < 1:
+            raise ValueError(f"validation_masks: {self.validation_masks}; expected at least 1")
         if not 0 <= self.caption_dropout <= 1:
             raise ValueError(f"caption_dropout: {self.caption_dropout}; expected a share between 0 and 1")
 
@@ -167,12 +174,16 @@ class InpaintingTask(Inpainting):
         if self.augment is not None:
             image, caption, length = self.augment(image, caption, length, generator)
         withheld = torch.rand(size, generator=generator) < self.caption_dropout
-        known, hole = hide(self.mask, image.shape, hole_size=self.hole_size, generator=generator)
+        known, hole = self.hidden(image.shape, generator)
         weight = weights(known, hole, self.weighting, self.optimize_given)
         if self.weighting == "ordering_weighted":
             weight = weight / hole[0].sum()  # per variable: D is the same for every example of a batch
         index, weight = choose(weight, self.scored_variables, generator)
         return image, caption, torch.where(withheld, 0, length), known, index, weight
+
+    def hidden(self, shape, generator):
+        """What is known and what the hole is in a training batch, see `hide`."""
+        return hide(self.mask, shape, hole_size=self.hole_size, generator=generator)
 
     @staticmethod
     def part(batch, number, parts):

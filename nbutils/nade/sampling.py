@@ -382,7 +382,8 @@ class _Run:
             sure = logits.log_softmax(-1).gather(1, levels[:, None])[:, 0].double()
             if noise:
                 number = self._uniform(uniforms.CHOICE, step, row)
-                sure -= noise * (1 - (step + 1) / len(blocks)) * (-number.log()).log()
+                left = on_device(1 - (step + 1) / rounds.double(), self.device)  # (B,), of its own rounds
+                sure -= noise * left[row // self.hole.shape[1]] * (-number.log()).log()
             scores = torch.zeros(self.hole.shape, dtype=torch.float64, device=self.device)
             scores.view(-1)[row] = -sure
             kept = most_certain(scores, among, count)

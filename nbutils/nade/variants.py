@@ -15,25 +15,15 @@ class EarlyStages(InpaintingTask):
     """Square holes, half of them at a uniformly random moment of an ancestral process, half of them near its
     beginning, where a sampler's first choices are made. One variable at least stays hidden."""
 
-    def batch(self, size, generator):
-        """As `InpaintingTask.batch`."""
-        image, caption, length = self.pictures.take(
-            torch.randint(len(self.pictures), (size,), generator=generator)
-        )
-        if self.augment is not None:
-            image, caption, length = self.augment(image, caption, length, generator)
-        withheld = torch.rand(size, generator=generator) < self.caption_dropout
-        outside = masks.square(image.shape, size=self.hole_size, generator=generator)
-        early = torch.rand(size, 1, 1, 1, generator=generator) < 0.5
+    def hidden(self, shape, generator):
+        """As `InpaintingTask.hidden`."""
+        outside = masks.square(shape, size=self.hole_size, generator=generator)
+        early = torch.rand(shape[0], 1, 1, 1, generator=generator) < 0.5
         power = torch.where(early, 6.0, 1.0)
-        share = torch.rand(size, 1, 1, 1, generator=generator) ** power
-        lot = torch.rand(image.shape, generator=generator).masked_fill(outside, 0)
+        share = torch.rand(shape[0], 1, 1, 1, generator=generator) ** power
+        lot = torch.rand(shape, generator=generator).masked_fill(outside, 0)
         last = lot.amax((1, 2, 3), keepdim=True)
-        known = outside | (lot < share) & (lot < last)
-        weight = weights(known, ~outside, self.weighting)
-        per_variable = weight / (~outside[0]).sum()
-        index, weight = choose(per_variable, self.scored_variables, generator)
-        return image, caption, torch.where(withheld, 0, length), known, index, weight
+        return outside | (lot < share) & (lot < last), ~outside
 
 
 @dataclass(frozen=True, kw_only=True)

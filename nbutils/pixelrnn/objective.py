@@ -20,6 +20,7 @@ _AT_ONCE = 256
 
 def features_of(model, pixels):
     """A classifier's features for many pictures, pixels (N, T) -> (N, units), some at a time."""
+    pixels = pixels.to(next(model.parameters()).dtype)
     with torch.no_grad():
         return torch.cat([model.features(part) for part in pixels.split(_AT_ONCE)])
 

@@ -94,7 +94,8 @@ def literals(notebook, path):
 
 
 def read_profile(name):
-    """A profile: a dict from notebook to parameters, as `read_mapping` gives them.
+    """A profile: a dict from notebook to parameters, texts as `read_mapping` gives them. Paths are meant from
+    its folder.
 
     `name` is one of those in notebooks/profiles, or the path of a YAML file.
 
@@ -115,8 +116,7 @@ def read_profile(name):
 
 
 def read_mapping(path):
-    """The mapping that a YAML file holds, of texts that parameters read by their own types. Paths are meant
-    from its folder.
+    """The mapping that a YAML file holds, of texts that parameters read by their own types.
 
     Raises:
         ParameterError: not YAML, or not a mapping.
@@ -133,7 +133,7 @@ def read_mapping(path):
         raise ParameterError(
             f"{path}: expected a mapping of parameters by name, found {type(mapping).__name__}"
         )
-    return _placed(mapping, Path(path).parent)
+    return mapping
 
 
 def _placed(values, folder):

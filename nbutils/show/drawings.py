@@ -48,10 +48,9 @@ def model(config, name="model"):
     told += f"; the caption joins after {merged}." if config.vocabulary_size else "; it reads no caption."
     spoken = "From top to bottom: the picture with its hole and the mask, the layers, and for "
     spoken += "each value of a pixel a distribution over its levels. "
-    spoken += (
-        "On the right: words, their vectors, a quasi-recurrent net, and attention, which reaches into the "
-    )
-    spoken += "layers." if config.vocabulary_size else ""
+    how = {"attention": "attention", "concat": "one summary"}[config.merger]
+    of_caption = f"On the right: words, their vectors, a quasi-recurrent net, {how} that reaches the layers."
+    spoken += of_caption if config.vocabulary_size else ""
     figures.show(figure, told, spoken, name)
 
 

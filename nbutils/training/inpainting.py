@@ -77,6 +77,12 @@ def check(job):
             f"image_size: a model for {job.model.image_size} and pictures of {job.data.image_size} pixels; "
             "expected the same"
         )
+    channels, levels = (1, 2) if isinstance(job.data, DigitData) else (3, 256)
+    if (job.model.channels, job.model.levels) != (channels, levels):
+        raise ValueError(
+            f"channels and levels: a model of {job.model.channels} and {job.model.levels}; expected "
+            f"{channels} and {levels} for {type(job.data).__name__}"
+        )
 
 
 def model_of(config):

@@ -21,6 +21,7 @@ import torch
 import yaml
 
 from .. import devices, identity
+from ..data import digits, sources
 from ..data.captions import Vocabulary
 from ..files import write_text
 from ..processes import by_key
@@ -153,7 +154,7 @@ class Job:
             "model": kind,
             "config": asdict(config),
             "task": asdict(self.task),
-            "begin_with": Path(self.begin_with).parent.name if self.begin_with else None,
+            "begin_with": _made_as(self.begin_with) if self.begin_with else None,
             "code": identity.of_modules(of_kind.__name__),
         }
         parts = {"config": config, "task": self.task, "settings": self.settings}
@@ -165,6 +166,12 @@ class Job:
         if self.begin_with:
             model.load_state_dict(load(self.begin_with, "cpu").model.state_dict())
         return Trained(**vars(train(model, task, self.settings, folder, description)))
+
+
+def _made_as(path):
+    """What tells the weights of a checkpoint from others, also of one that is kept in half precision."""
+    description = checkpoints.description(path)
+    return description.get("made_from", description["digest"])
 
 
 def usual(kind="inpainter"):
@@ -291,8 +298,10 @@ def _written(job, folder):
         for name, value in job.values().items()
         if value != usually[name] or name in given
     }
-    if Path(job.data.source).is_dir():
+    if job.data.source not in {*digits.SOURCES, *sources.SOURCES}:
         values["data.source"] = os.path.relpath(job.data.source, folder)  # as the file means it
+    if job.begin_with:
+        values["begin_with"] = os.path.abspath(job.begin_with)
     return yaml.safe_dump({"job": kind} | values)
 
 

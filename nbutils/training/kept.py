@@ -65,8 +65,8 @@ def listed(folder):
     """The trainings kept in a folder: list of dicts with `name`, that of the files, `steps`, `hours`,
     `processor`, `commit` and `reached`, what held-out pictures said at the end, a text."""
     rows = []
-    for path in sorted(Path(folder).glob("*.json")):
-        training = json.loads(path.read_text())
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        training = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         column, form = _REACHED[training["model"]]
         row = {key: training[key] for key in ("steps", "hours", "processor", "commit")}
         rows.append({"name": path.stem, "reached": form.format(training["curve"][-1][column])} | row)
@@ -146,7 +146,7 @@ def take(path, folder):
         description = checkpoints.load(path)[1]
     except checkpoints.CheckpointError as error:
         raise checkpoints.CheckpointError(f"{error}, or restore it") from None
-    # under the name of its own folder, by which trainings that begin with it know it
+    # under the name of the folder in which it was trained
     place = Path(folder) / "beforehand" / description["trained_in"] / "checkpoint.safetensors"
     with written_whole(place) as beside:
         shutil.copyfile(path, beside)

@@ -242,7 +242,7 @@ def _double(tensor):
 
 
 def _train(processes, model, task, settings, state):
-    parts = _parts(processes, settings)
+    parts = _parts(processes, settings, task)
     model.to(processes.device, memory_format=torch.channels_last)
     adam = dict(lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=True)
     optimizer = torch.optim.Adam(model.parameters(), **adam)
@@ -274,9 +274,14 @@ def _train(processes, model, task, settings, state):
     return TrainingRun(state.metrics, state.path)
 
 
-def _parts(processes, settings):
+def _parts(processes, settings, task):
     """Into how many equal parts a batch is cut, micro-batches of all processes."""
     parts = processes.count * settings.micro_batches
+    if parts > 1 and not hasattr(task, "part"):
+        raise ValueError(
+            f"micro_batches: {settings.micro_batches} for each of {processes.count} processes; a training on "
+            "sequences of pixels has one process and whole batches"
+        )
     if settings.batch_size % parts:
         shares = f"{settings.micro_batches} for each of {processes.count} processes"
         raise ValueError(

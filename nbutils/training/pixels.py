@@ -32,6 +32,9 @@ class Prediction:
 
     num_scored: int = 800
 
+    def __post_init__(self):
+        _refuse_few(self.num_scored)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Classification:
@@ -39,6 +42,14 @@ class Classification:
 
     num_scored: int = 800
     binary: bool = False
+
+    def __post_init__(self):
+        _refuse_few(self.num_scored)
+
+
+def _refuse_few(num_scored):
+    if num_scored < 2:
+        raise ValueError(f"num_scored: {num_scored}; expected 2 or more pictures, half of which choose")
 
 
 def _classifier(config):
@@ -71,6 +82,11 @@ def check(job):
             f"{job.name}: {task.__name__} with {type(job.model).__name__} on {type(job.data).__name__}; "
             "expected DigitData, and Prediction with RecurrentConfig or Classification with ClassifierConfig "
             "or WholeImageConfig"
+        )
+    if isinstance(job.model, WholeImageConfig) and job.model.num_pixels != job.data.image_size**2:
+        raise ValueError(
+            f"num_pixels: {job.model.num_pixels}; expected {job.data.image_size**2}, those of pictures of "
+            f"{job.data.image_size} x {job.data.image_size}"
         )
 
 

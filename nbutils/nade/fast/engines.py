@@ -7,6 +7,7 @@ bookkeeping is done; levels and logits are on the device of the model, which not
 
 import torch
 
+from ..convnet import OneHotConv
 from ..devices import on_device
 from ..inpainter import Inpainter, predict
 from . import wavefronts
@@ -53,22 +54,29 @@ def rows_of(index, logits, chosen):
     return logits.index_select(0, on_device(torch.searchsorted(index, chosen), logits.device))
 
 
+def _keeps(model):
+    """Whether the incremental engine can keep what a model computes: an `Inpainter` that looks levels up."""
+    return isinstance(model, Inpainter) and isinstance(model.first, OneHotConv)
+
+
 def build(name, model, image_shape, hole, caption, caption_length, device):
     """The engine `name` for pictures of which only the variables `hole`, bool (B, V) on the CPU, change.
 
     "dense" runs the whole net; "incremental" computes what has changed and is needed; "auto" counts both
-    before every prediction and takes the cheaper. A model that is not an `Inpainter` runs dense.
+    before every prediction and takes the cheaper. A model that is not an `Inpainter`, or reads planes instead
+    of looking levels up, runs dense.
     """
     dense = DenseEngine(model, image_shape, caption, caption_length)
-    if name == "dense" or not isinstance(model, Inpainter):
+    if name == "dense" or not _keeps(model):
         return dense
     instead = dense if name == "auto" else None
     return IncrementalEngine(model, image_shape, hole, caption, caption_length, device, instead)
 
 
 def group_size(name, model, image_shape):
-    """How many of the pictures may be filled together within `MEMORY`."""
-    if name == "dense" or not isinstance(model, Inpainter):
+    """How many of the pictures may be filled together, so that what is kept of them fits into `MEMORY`; all
+    where nothing is kept."""
+    if name == "dense" or not _keeps(model):
         return image_shape[0]
     return max(1, MEMORY // IncrementalEngine.bytes_per_picture(model, image_shape))
 
@@ -81,7 +89,7 @@ def num_segments(name, model, image_shape, variables):
     computed: as much as `_TURN` multiplications. The parts are as many as make the sum of both smallest, and
     as fit into `MEMORY`.
     """
-    if name == "dense" or not isinstance(model, Inpainter) or not variables:
+    if name == "dense" or not _keeps(model) or not variables:
         return 1
     batch, _, height, width = image_shape
     whole = batch * height * width * sum(layer.conv.weight.numel() for layer in model.body)
@@ -104,7 +112,7 @@ def turns(engine, rank, num_ranked, alone):
 
 
 def by_turn(turn):
-    """The variables of every turn, a list of ascending flat indices into (B, V)."""
+    """The variables of every turn, a tuple of ascending flat indices into (B, V)."""
     flat = turn.flatten()
     ranked = (flat < turn.shape[1]).nonzero()[:, 0]
     order = ranked[flat[ranked].argsort(stable=True)]

@@ -102,11 +102,18 @@ def place(to, files, manifest):
         if not (to / name).is_file() or (to / name).read_bytes() != content
     ]
     for name in changed:
-        with written_whole(to / name) as beside:
-            beside.write_bytes(every[name])
+        if name != MANIFEST:
+            _write(to / name, every[name])
     for name in gone:
         _remove(to, name)
+    if MANIFEST in changed:
+        _write(to / MANIFEST, every[MANIFEST])
     return len(changed) + len(gone)
+
+
+def _write(path, content):
+    with written_whole(path) as beside:
+        beside.write_bytes(content)
 
 
 def _remove(to, name):

@@ -183,11 +183,21 @@ class _Addresses(HTMLParser):
             without_requests(value)
         elif name in ("href", "xlink:href") and tag in ("a", "area"):
             _check_link(value)
-        elif name in _FETCHED and not _is_inside(value):
-            raise _fetched(tag, value)
+        elif name in _FETCHED:
+            for address in _several(value) if name.endswith("srcset") else [value]:
+                if not _is_inside(address):
+                    raise _fetched(tag, address)
+
+
+def _several(value):
+    """The addresses of a srcset, each of which may have a size after it."""
+    parts = [re.sub(r"^[\d.]+[wx],", "", part).strip(",") for part in value.split()]
+    return [part for part in parts if not re.fullmatch(r"[\d.]+[wx]", part)]
 
 
 def _check_style(text):
+    if re.search(r"image-set\(", text, re.IGNORECASE):
+        raise _fetched("style", "image-set()")
     for address in _IN_STYLES.findall(re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)):
         if not _is_inside(address):
             raise _fetched("style", address)

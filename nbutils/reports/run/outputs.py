@@ -19,12 +19,17 @@ class Printed:
     """Keeps the streams of a cell within bounds, as they are appended to its outputs."""
 
     def __init__(self):
+        self._begin_anew()
+
+    def _begin_anew(self):
         self._kept = 0  # characters from the beginning
         self._end, self._text, self._left_out = None, "", 0  # the output that has the end, and what it keeps
 
     def take_in(self, outputs):
         """Look at the output that was just appended to `outputs`, a list of nbformat outputs, which is
         changed in place."""
+        if len(outputs) == 1:  # the first, or the first since the cell cleared what it had shown
+            self._begin_anew()
         new = outputs[-1]
         if new.output_type != "stream":
             return
@@ -44,7 +49,7 @@ class Printed:
         self._kept += len(new.text)
         if self._kept > KEPT:
             over = self._kept - KEPT
-            self._end = type(new)(output_type="stream", name="stdout", text="")
+            self._end = type(new)(output_type="stream", name=new.name, text="")
             outputs.append(self._end)
             self._extend(new.text[-over:])
             new.text = new.text[:-over]

@@ -190,28 +190,36 @@ def renew(out, record, path):
 
 def _renew_prose(executed, source):
     """Give an executed notebook the text cells of its source, whose code cells are the same."""
-    if _texts_of(executed) == _texts_of(source):
+    if _layout(executed) == _layout(source):
         return
     ran, cells = iter([cell for cell in executed.cells if cell.cell_type == "code"]), []
     for cell in source.cells:
         cells.append(next(ran) if cell.cell_type == "code" else cell)
+        if cell.cell_type == "code":
+            cells[-1].metadata["tags"] = cell.metadata.get("tags", [])
         if "parameters" in cell.metadata.get("tags", ()) and len(_code_of(executed)) > len(_code_of(source)):
             cells.append(next(ran))  # the parameters of the run, which papermill has put there
     executed.cells = cells
 
 
-def _texts_of(notebook):
-    return [cell.source for cell in notebook.cells if cell.cell_type != "code"]
+def _layout(notebook):
+    """Texts, and where code stands among them with which tags; not the parameters that papermill put in."""
+    tagged = [(cell, cell.metadata.get("tags", [])) for cell in notebook.cells]
+    return [
+        (cell.cell_type, "" if cell.cell_type == "code" else cell.source, tags)
+        for cell, tags in tagged
+        if "injected-parameters" not in tags
+    ]
 
 
 def adopt(name, source, out):
     """Take over what `source`, another folder of reports, keeps of a notebook: its files, record, and the
     checkpoints that its results name."""
     record = recorded(source, name)
-    copied = [*record.files, f".{name}.run.json"]
+    copied = [*record.files]
     if f"{name}.json" in record.files:
         copied += named_checkpoints(source, (source / f"{name}.json").read_bytes())
-    for file in copied:
+    for file in (*copied, f".{name}.run.json"):  # the record last, so that what it speaks of is there
         (out / file).parent.mkdir(parents=True, exist_ok=True)
         with written_whole(out / file) as beside:
             shutil.copyfile(source / file, beside)
@@ -232,7 +240,7 @@ def recorded(out, name):
     """The Record of an earlier run into this folder; None where there was none.
 
     Raises:
-        RecordError: it, or a file it speaks of, is damaged.
+        RecordError: it, or a file it speaks of, is damaged, or a checkpoint is gone that its results name.
     """
     record = _read(out, name)
     for file, digest in record.files.items() if record else ():
@@ -240,6 +248,10 @@ def recorded(out, name):
             raise RecordError(f"{file} is missing")
         if content_digest((out / file).read_bytes()) != digest:
             raise RecordError(f"{file} is not as it was written")
+    if record and f"{name}.json" in record.files:
+        for place, path in named_checkpoints(out, (out / f"{name}.json").read_bytes()).items():
+            if not path.is_file():
+                raise RecordError(f"{place} is missing")
     return record
 
 

@@ -74,12 +74,12 @@ def cells(grid):
 
 
 def numbers(sidecar):
-    """Every number of a notebook's results: dict from its place, with dots, to a float."""
+    """Every number of results: dict from its place, with dots and counted in lists, to a float."""
     found = {}
 
     def walk(place, value):
-        if isinstance(value, dict):
-            for name, entry in value.items():
+        if isinstance(value, dict | list):
+            for name, entry in value.items() if isinstance(value, dict) else enumerate(value):
                 walk(f"{place}.{name}" if place else name, entry)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             found[place] = float(value)
@@ -123,13 +123,12 @@ def run(
         cell: parameters.resolve(notebooks, profile, settings | chosen)
         for cell, chosen in cells(grid).items()
     }
-    works = {
-        f"{cell}/{needed}": runner.Work(
-            needed, path, values[needed], out / cell, tuple(f"{cell}/{need}" for need in series.needs(path))
-        )
-        for cell, values in resolved.items()
-        for needed, path in notebooks.items()
-    }
+    taken = {cell: _needed(name, notebooks, values) for cell, values in resolved.items()}
+    works = {}
+    for cell, values in resolved.items():
+        for needed, path in taken[cell].items():
+            needs = tuple(f"{cell}/{need}" for need in series.needs(path, values[needed]))
+            works[f"{cell}/{needed}"] = runner.Work(needed, path, values[needed], out / cell, needs)
     with records.alone_in(out, report):
         records.remove_remains(out)
         with (
@@ -146,11 +145,19 @@ def run(
         found = {}
         for cell in resolved:
             rendered = runner.render(
-                out / cell, {needed: outcomes[f"{cell}/{needed}"] for needed in notebooks}, report
+                out / cell, {needed: outcomes[f"{cell}/{needed}"] for needed in taken[cell]}, report
             )
             found[cell] = rendered[name]
         render(out, name, rendering.title_and_abstract(series.source(notebooks[name]))[0], grid, found)
     return found
+
+
+def _needed(name, notebooks, values):
+    """Of notebooks one and those that it needs with these parameters."""
+    wanted = [name]
+    for each in wanted:
+        wanted += [need for need in series.needs(notebooks[each], values[each]) if need not in wanted]
+    return {each: path for each, path in notebooks.items() if each in wanted}
 
 
 def render(out, notebook, title, grid, outcomes):

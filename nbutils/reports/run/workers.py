@@ -93,8 +93,8 @@ def perform(request, scratch=None, stopped=lambda done, total: False):
                 place: path.read_bytes() for place, path in named.items() if place not in request.upstream
             },
         )
-    if execution.outcome.status == "done":
-        shutil.rmtree(folder)
+        if execution.outcome.status == "done":
+            shutil.rmtree(folder)
     return execution
 
 
