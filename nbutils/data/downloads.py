@@ -28,17 +28,15 @@ def cache_folder(name):
     return Path(os.environ.get("NBUTILS_CACHE") or pooch.os_cache("nbutils")) / name
 
 
-def coco(files=None):
+def coco():
     """The folder of COCO's captions and pictures of 2014 as zip files, 20 GB, downloaded where they are not
     there yet.
 
-    Args:
-        files: dict from address to MD5; the official ones if None.
     Raises:
         DownloadError: a file that could not be had.
     """
     folder = cache_folder("coco")
-    for address, md5 in (files or _COCO).items():
+    for address, md5 in _COCO.items():
         fetch([address], md5, folder / address.rsplit("/", 1)[1])
     return folder
 

@@ -596,15 +596,15 @@ def standings(entries):
     return found
 
 
-def corrected(entries, rate=0.05):
+def corrected(entries):
     """Entries with `adjusted_p`, their p-values as Benjamini and Hochberg (1995) adjust them for the number
     of claims that are looked at, and `before_correction`, the verdict on the page that measured it: one whose
-    adjusted p is above the `rate` is undecided after all."""
+    adjusted p is above 0.05 is undecided after all."""
     tested = [entry for entry in entries if entry["p"] is not None and entry["standing"] != TOO_SMALL]
     by_id = dict(zip((entry["id"] for entry in tested), adjusted([entry["p"] for entry in tested])))
     done = []
     for entry in entries:
         p = by_id.get(entry["id"])
-        kept = "undecided" if p is not None and p > rate else entry["verdict"]
+        kept = "undecided" if p is not None and p > 0.05 else entry["verdict"]
         done.append(entry | {"adjusted_p": p, "before_correction": entry["verdict"], "verdict": kept})
     return done

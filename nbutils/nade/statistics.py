@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+LEVELS = 256  # of a picture
+
 
 def hole_mean(values, hole):
     """The mean over each example's hole of values (B, C, H, W) of any type; float64 (B,), NaN where the hole
@@ -17,9 +19,9 @@ def hole_mean(values, hole):
     return torch.where(hole, values, 0).double().flatten(1).sum(1) / hole.flatten(1).sum(1)
 
 
-def extreme_share(image, hole, levels=256):
+def extreme_share(image, hole):
     """Share of the hole's variables at the first or the last level, (B,)."""
-    return hole_mean((image == 0) | (image == levels - 1), hole)
+    return hole_mean((image == 0) | (image == LEVELS - 1), hole)
 
 
 def roughness(image, hole):
@@ -35,8 +37,8 @@ def roughness(image, hole):
     return total / count
 
 
-def stray(image, distance=32):
-    """Which variables differ by more than `distance` levels from every one of their neighbours (up to eight)
+def stray(image):
+    """Which variables differ by more than 32 levels from every one of their neighbours (up to eight)
     in their channel.
 
     Returns:
@@ -51,7 +53,7 @@ def stray(image, distance=32):
             if (row, column) != (1, 1):
                 neighbour = padded[:, :, row : row + height, column : column + width]
                 nearest = torch.minimum(nearest, (neighbour - image).abs())
-    return nearest > distance
+    return nearest > 32
 
 
 def diversity(samples, hole):
@@ -66,7 +68,7 @@ def diversity(samples, hole):
     return torch.stack(pairs).mean(0)
 
 
-def psnr(image, truth, hole, levels=256):
+def psnr(image, truth, hole):
     """Peak signal-to-noise ratio of the hole in dB, (B,)."""
     # here, as scikit-image takes long to import and few need it
     from skimage.metrics import peak_signal_noise_ratio
@@ -74,11 +76,11 @@ def psnr(image, truth, hole, levels=256):
     decibels = []
     for filled, original, inside in zip(image, truth, hole):
         pair = original[inside].numpy(), filled[inside].numpy()
-        decibels.append(peak_signal_noise_ratio(*pair, data_range=levels - 1))
+        decibels.append(peak_signal_noise_ratio(*pair, data_range=LEVELS - 1))
     return torch.tensor(decibels, dtype=torch.float64)
 
 
-def ssim(image, truth, hole, levels=256):
+def ssim(image, truth, hole):
     """Structural similarity, averaged over the hole, (B,). Pictures have at least 7 x 7 pixels, the size of
     its window."""
     from skimage.metrics import structural_similarity
@@ -86,12 +88,12 @@ def ssim(image, truth, hole, levels=256):
     maps = []
     for filled, original in zip(image, truth):
         pair = original.numpy(), filled.numpy()
-        _, of_pixels = structural_similarity(*pair, channel_axis=0, data_range=levels - 1, full=True)
+        _, of_pixels = structural_similarity(*pair, channel_axis=0, data_range=LEVELS - 1, full=True)
         maps.append(of_pixels)
     return hole_mean(torch.from_numpy(np.stack(maps)), hole)
 
 
-def biharmonic(image, known, levels=256):
+def biharmonic(image, known):
     """Holes filled by the biharmonic equation, the smoothest surface that fits what is known; it reads no
     captions.
 
@@ -112,14 +114,14 @@ def biharmonic(image, known, levels=256):
                 f"known: nothing of channel {channel} of example {example} is known; there is no "
                 "boundary to continue"
             )
-        plane = torch.where(hidden, 0, image[example, channel]).double() / (levels - 1)
-        answer = torch.from_numpy(inpaint_biharmonic(plane.numpy(), hidden.numpy())) * (levels - 1)
-        answer = answer.round().long().clamp(0, levels - 1)
+        plane = torch.where(hidden, 0, image[example, channel]).double() / (LEVELS - 1)
+        answer = torch.from_numpy(inpaint_biharmonic(plane.numpy(), hidden.numpy())) * (LEVELS - 1)
+        answer = answer.round().long().clamp(0, LEVELS - 1)
         filled[example, channel] = torch.where(hidden, answer, image[example, channel])
     return filled
 
 
-def laplace_nll(centre, target, scale, levels=256):
+def laplace_nll(centre, target, scale, levels=LEVELS):
     """Negative log-likelihood of levels under a Laplace distribution around an answer, cut into levels, in
     nats.
 
@@ -139,7 +141,7 @@ def laplace_nll(centre, target, scale, levels=256):
     return torch.where(away > 0, inside, -torch.log1p(torch.where(tail, -half, -2 * half)))
 
 
-def laplace_scale(centre, target, levels=256):
+def laplace_scale(centre, target):
     """The scale that makes `laplace_nll` smallest on the whole, to 3%."""
     scales = torch.logspace(-1, 2, 240).tolist()
-    return min(scales, key=lambda scale: float(laplace_nll(centre, target, scale, levels).sum()))
+    return min(scales, key=lambda scale: float(laplace_nll(centre, target, scale).sum()))

@@ -103,13 +103,12 @@ def _arrow(axis, start, end, colour=_INK):
     )
 
 
-def storyboard(image, caption, name="storyboard"):
+def storyboard(image, caption):
     """Show the way from masking to sampling on one picture, panel by panel.
 
     Args:
         image: uint8 (3, H, W), H at least 8.
         caption: what it shows, a sentence.
-        name: for references to the figure, see `figures.show`.
     """
     image = torch.as_tensor(np.asarray(image))
     generator = torch.Generator().manual_seed(0)
@@ -141,7 +140,7 @@ def storyboard(image, caption, name="storyboard"):
     body = f'<div class="gallery" style="display:flex;flex-wrap:wrap;gap:16px">{"".join(cells)}</div>'
     told = "<figcaption>From masking to sampling, a sketch: training hides parts of pictures that are known; "
     told += "filling asks the same net about a part that is not.</figcaption>"
-    display(HTML(f'<figure class="pictures"{figures.named(name)}>{body}{told}</figure>'))
+    display(HTML(f'<figure class="pictures"{figures.named("storyboard")}>{body}{told}</figure>'))
 
 
 def _panel(picture, label):

@@ -46,10 +46,10 @@ def chart(rows=1, columns=1, size=(7.0, 3.2), **options):
     return figure, figure.subplots(rows, columns, **options)
 
 
-def smoothed(values, weight=0.5):
+def smoothed(values):
     """An exponential moving average that begins without a bias, as TensorBoard draws it: entry n weighs its
-    predecessors by weight, weight^2 ..."""
-    averages, total, scale = [], 0.0, 0.0
+    predecessors by a half, a quarter ..."""
+    averages, total, scale, weight = [], 0.0, 0.0, 0.5
     for value in values:
         total, scale = weight * total + (1 - weight) * value, weight * scale + (1 - weight)
         averages.append(total / scale)
@@ -191,9 +191,9 @@ def png(picture):
     return data_uri(file.getvalue(), "image/png")
 
 
-def hidden(image, known, shade=128):
+def hidden(image, known):
     """A picture with its unknown variables in grey: (C, H, W) -> uint8 (C, H, W)."""
-    return np.where(np.asarray(known), np.asarray(image), shade).astype(np.uint8)
+    return np.where(np.asarray(known), np.asarray(image), 128).astype(np.uint8)
 
 
 def picture_cell(picture, label, alt, width=128):
