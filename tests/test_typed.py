@@ -1,11 +1,12 @@
 """What a user types means what it means where it was typed, and is read by the parameter's own type."""
 
 import os
+import re
 
 import pytest
 
-from nbutils.reports import parameters
-from nbutils.reports.values import typed
+from nbutils.reports import parameters, series
+from nbutils.reports.values import ParameterError, typed
 
 TAKEN = [
     ("photos #2", "scenes", "photos #2"),
@@ -94,3 +95,22 @@ def test_names_of_data_are_no_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NBUTILS_DATA", "data")
     assert parameters.merge("01_first", {"data": "scenes"}, {"data": "photos"}) == {"data": "photos"}
+
+
+def test_every_parameter_of_the_series_is_checked_before_it_runs():
+    free = {"reports", "early_stages", "optimize_given", "ranges", "own_caption", "panel"}
+    declared = {name for path in series.in_series().values() for name in parameters.declared(path)}
+    assert declared - free == {*parameters._LEAST, *parameters._CHOICES, *parameters.PATHS}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"hole_at": (3,)}, "hole_at: (3,); expected a row and a column"),
+        ({"grid_losses": ("emd2", "foo")}, "grid_losses: 'foo'; expected one of cross_entropy, emd1, emd2"),
+        ({"temperature": -0.1}, "temperature: -0.1; expected at least 0"),
+    ],
+)
+def test_what_a_parameter_cannot_be_is_refused_at_the_door(values, message):
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        parameters.check(values)

@@ -23,17 +23,17 @@ _NAMES_BY_LEAST = {
         hole_at
     """,
     0: """
-        seed caption_dropout readout num_merges
+        seed caption_dropout readout temperature
     """,
     1e-12: """
         learning_rate chrono_learning_rate learning_rates gru_learning_rate
     """,
     1: """
         described_steps
-        hole_size num_train num_valid steps width layers kernel_size reader_kernel validate_every
+        hole_size num_train num_valid steps width layers kernel_size grid_steps validate_every
         num_pictures gibbs_steps scored_variables start_steps emd_steps schedule_steps repeat_steps num_sweeps
-        num_seeds chrono_steps classifier_steps lengths patch_sizes num_searched merger_planes
-        micro_batches checkpoint_every depths long_steps timed_width num_repeats num_trials budget
+        num_seeds chrono_steps classifier_steps lengths patch_sizes num_searched
+        depths long_steps timed_width num_repeats num_trials budget
         max_work num_processes gru_steps gru_batch_size num_particles patch_size
         evaluations repair_steps puzzle_steps num_grids digit_steps
     """,
@@ -53,6 +53,7 @@ _CHOICES = {
     "kind": KINDS,
     "merger": MERGERS,
     "loss": tuple(LOSSES),
+    "grid_losses": tuple(LOSSES),
     "weighting": WEIGHTINGS,
     "mask": MASKS,
     "schedule": SCHEDULES,
@@ -268,6 +269,8 @@ def _check_together(parameters):
         raise ParameterError(
             f"hole_size: a hole of {hole} x {hole} does not fit into pictures of {size} x {size}"
         )
+    if len(parameters.get("hole_at", (0, 0))) != 2:
+        raise ParameterError(f"hole_at: {parameters['hole_at']}; expected a row and a column, as (10, 4)")
 
 
 def _check_places(parameters):
