@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from nbutils.cli import app
 from nbutils.data import digits, scenes
+from nbutils.evidence import ledger
 from nbutils.nade import masks
 from nbutils.nade.losses import cross_entropy
 from nbutils.pixelrnn.models import pixel_nll
@@ -71,7 +72,7 @@ figures.say("Saved beside this page: `filled.npy`.")
 figures.table([{"loss": run.metrics[-1]["valid_loss"]}], "One row.", name="losses")
 results.save(reports, "02_reads", {"loss": run.metrics[-1]["valid_loss"], "choices": {"image_size": 8},
                                      "checkpoints": {"GRU": os.path.relpath(run.checkpoint, reports)}},
-             [results.finding("It reads.", "table-losses", "loss")])"""
+             [results.finding("It reads.", "table-losses", "loss")], files=["filled.npy"])"""
 README = (
     f"# A project\n\nFirst, with `{front_page.BEGIN}`.\n\n{front_page.BEGIN}\n{front_page.END}\n\nLast.\n"
 )
@@ -428,13 +429,9 @@ def test_this_project_s_own_readme_has_a_place_for_it():
 def another_run(reports):
     """The run of a later day: another page, and a model less."""
     sidecar = json.loads((reports / "02_reads.json").read_text())
+    fewer = {key: value for key, value in sidecar.items() if key not in ("checkpoints", "files")}
+    rewritten(reports, "02_reads", say("later"), fewer)
     (reports / "filled.npy").unlink()
-    rewritten(
-        reports,
-        "02_reads",
-        say("later"),
-        {key: value for key, value in sidecar.items() if key != "checkpoints"},
-    )
 
 
 def test_what_is_no_longer_part_is_removed_and_what_is_others_stays(place):
@@ -638,7 +635,7 @@ def broken_claims(repository, reports):
 
 def checkpoint_missing(repository, reports):
     shutil.rmtree(reports / "checkpoints" / "01_fills")
-    return "checkpoint.safetensors: no such checkpoint; run the notebook that trains it first"
+    return "checkpoint.safetensors is missing; run it again"
 
 
 def checkpoint_cut(repository, reports):
@@ -873,6 +870,7 @@ def test_what_the_published_run_decided_is_told_of_claims_left_undecided(place, 
     verdicts = {"A01": "refuted", "A02": "undecided", "A03": "supported"}
     entries = [
         {"id": name, "verdict": verdict, "notebook": "01_fills", "evidence": "figure-key"}
+        | {"history": ledger.CLAIMS[name].history}
         for name, verdict in verdicts.items()
     ]
     (docs / "claims.json").write_text(json.dumps(entries))
@@ -885,6 +883,9 @@ def test_what_the_published_run_decided_is_told_of_claims_left_undecided(place, 
         "Of what stays undecided here, the published run decided 1.",
         "A01 *refuted* ([published report 01](../docs/01_fills.html#figure-key)).",
     ]
+    (docs / "claims.json").write_text(json.dumps([entries[0] | {"history": "Otherwise."}]))
+    publications.quote_verdicts(place[0] / "reports", [entries[0] | {"verdict": "undecided"}])
+    assert said[-1].startswith("A01 *refuted*, by a rule that has changed since (")
 
 
 def test_a_link_to_a_place_that_another_page_lacks_is_told():

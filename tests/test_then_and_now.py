@@ -56,6 +56,9 @@ def test_what_was_settled_after_the_ledger_was_collected_stands_beside_it(entrie
     newer = "; settled anew in [report 06](06_b.html#claim-A01): **refuted**, as stated |"
     assert row_of(page, "A01").endswith(newer)
     assert page.count("settled anew") == 1
+    files |= {"06_b.json": {"claims": [again | {"history": "Otherwise."}]}}
+    page = then_and_now.page({name: json.dumps(part).encode() for name, part in files.items()}, MANIFEST)
+    assert row_of(page, "A01").endswith("**refuted**, as stated, by a rule that has changed since |")
 
 
 def test_of_an_older_ledger_the_page_gives_its_own_words_and_says_so(entries):

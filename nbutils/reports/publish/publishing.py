@@ -17,7 +17,7 @@ from ...training import checkpoints
 from ...training.kept import halved
 from .. import parameters, series
 from ..render import rendering
-from ..run import records, workers
+from ..run import execution, records, workers
 from ..run.execution import is_commit
 from . import front_page, leaks, lighter, placing, then_and_now
 
@@ -220,7 +220,7 @@ def _beside(standing, reports, to, notebooks, outcomes, files):
     before = {name: (to / name).read_bytes() for name in sorted(names) if (to / name).is_file()}
     for name in notebooks:
         sidecar = before.pop(f"{name}.json", b"{}")
-        own = f"{name}.html", f"{name}.ipynb", front_page.gif(name)
+        own = f"{name}.html", f"{name}.ipynb", front_page.gif(name), *json.loads(sidecar).get("files", [])
         for gone in (*own, *workers.named_checkpoints(to, sidecar)):
             before.pop(gone, None)
     if missing := sorted(f"{name}.html" for name in standing if f"{name}.html" not in before):
@@ -337,9 +337,9 @@ def _files(reports, notebooks, outcomes):
             "os.path.relpath gives"
         )
     files = {place: halved(*checkpoints.load(path)) for place, path in sorted(named.items())}
-    for path in sorted(reports.glob("*.npy")):
-        if any(path.name in page for page in pages.values()):
-            files[path.name] = path.read_bytes()
+    for name in notebooks:
+        if f"{name}.json" in texts:
+            files |= execution.declared_files(reports, texts[f"{name}.json"])
     for name, notebook in notebooks.items():
         light = nbformat.writes(lighter.without_motion(notebook, f"{name}.html"))
         texts[f"{name}.ipynb"] = (lighter.pictures(light) + "\n").encode()
