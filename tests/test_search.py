@@ -177,7 +177,7 @@ def test_values_fill_their_ranges():
             {},
             r"FloatingPointError: the (loss|gradient|validation loss) became .* at step ",
         ),
-        ({"width": (4, 8)}, {"reader_size": 5}, r"ValueError: reader_size: 5 units cannot be halved"),
+        ({"width": (4, 8)}, {"reader_size": 5}, r"ValueError: reader_size: 5; expected an even number"),
         ({"layers": (2, 3)}, {"width": 10**13}, r"RuntimeError: .*allocate"),
     ],
 )
