@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from nbconvert.filters.highlight import Highlight2HTML
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 from typer.testing import CliRunner
@@ -582,3 +583,11 @@ def test_results_are_read_back_and_missing_ones_say_how_to_get_them(tmp_path):
     with pytest.raises(ValueError, match="Out of range"):
         results.save(tmp_path, "04_training", {"bits": float("nan")}, [])
     assert json.loads(Path(tmp_path / "04_training.json").read_text())["bits"] == 4.2
+
+
+def test_only_tokens_that_have_a_colour_have_a_span():
+    source = 'def f(x):\n    return f"{x}" < x + 1  # one\n'
+    whole = Highlight2HTML()(source)
+    lighter = cells.coloured_alone(whole)
+    assert re.sub("<[^>]+>", "", lighter) == re.sub("<[^>]+>", "", whole)
+    assert set(re.findall(r'<span class="(\w+)">', lighter)) == {"k", "nf", "sa", "s2", "si", "mi", "c1"}

@@ -320,6 +320,7 @@ class ReportExporter(HTMLExporter):
         yield "markdown2html", self.markdown2html
         yield "folded", figures.folded
         yield "last_lines", last_lines
+        yield "coloured_alone", coloured_alone
         yield "without_requests", without_requests
 
 
@@ -327,6 +328,19 @@ def _together(found):
     """A formula in a line, in one piece with the punctuation beside it; one on lines of its own as it is."""
     whole = found[0]
     return whole if 'display="block"' in whole else f'<span class="inline-formula">{whole}</span>'
+
+
+def coloured_alone(html):
+    """Highlighted code without a span around what the style sheet gives no colour, which is most of it."""
+    coloured = "|".join(_coloured())
+    return re.sub(rf'<span class="(?!(?:{coloured})")\w+">([^<]*)</span>', r"\1", html)
+
+
+@functools.cache
+def _coloured():
+    """The kinds of tokens that the style sheet gives a colour."""
+    rules = re.findall(r"\.highlight :is\(([^)]*)\)", (TEMPLATES / "report" / "style.css").read_text())
+    return sorted(re.findall(r"\.(\w+)", " ".join(rules)))
 
 
 def last_lines(text):
