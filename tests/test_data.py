@@ -3,6 +3,9 @@
 import json
 import os
 import pickle
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +26,19 @@ def test_scenes_are_the_same_for_ever_and_at_every_size():
     small, large = (scenes.render(scenes.describe(17, 3), size)[0] for size in (32, 64))
     halved = large.reshape(3, 32, 2, 32, 2).mean((2, 4))
     assert abs(halved - small).mean() < 4
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="knows the names of x86 instructions alone")
+def test_scenes_are_the_same_on_older_processors():
+    program = "import hashlib; from nbutils.data import scenes\ndrawn = [scenes.draw(i) for i in range(99)]\n"
+    program += "print(hashlib.sha256(b''.join(picture.tobytes() for picture in drawn)).hexdigest())"
+
+    def drawn_without(features):
+        environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": features}
+        run = [sys.executable, "-W", "ignore", "-c", program]
+        return subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert drawn_without("") == drawn_without("X86_V3 AVX2 FMA3")
 
 
 def test_scenes_are_made_of_what_their_captions_say():

@@ -157,7 +157,9 @@ def _captions(rng, sky, ground, first, others):
 
 @lru_cache(maxsize=4)
 def _grid(size):
-    centres = (np.arange(size, dtype=np.float32) + 0.5) / size
+    # in double precision: sines in single precision are rounded otherwise on other processors, which moved a
+    # level of the rounded picture in a hundred thousand, and made other data of it
+    centres = (np.arange(size) + 0.5) / size
     return np.meshgrid(centres, centres)  # x (size, size), y (size, size)
 
 
@@ -172,15 +174,15 @@ def _mix(below, above, coverage):
 
 
 def _rgb(colour):
-    return np.array(colour, np.float32)[:, None, None]
+    return np.array(colour, float)[:, None, None]
 
 
 def render(scene, size=64):
     """The noiseless picture of a scene.
 
     Returns:
-        clean: float32 (3, size, size), levels between 0 and 255, not rounded.
-        coverage: float32 (objects, size, size), the visible share of each pixel that belongs to each object.
+        clean: float64 (3, size, size), levels between 0 and 255, not rounded.
+        coverage: float64 (objects, size, size), the visible share of each pixel that belongs to each object.
     """
     x, y = _grid(size)
     clean = _backdrop(scene, x, y, size)
@@ -195,7 +197,7 @@ def render(scene, size=64):
         covered = _coverage(outline, size)
         layers = [layer * (1 - covered) for layer in layers] + [covered]
         clean = _mix(clean, np.clip(_rgb(COLOURS[thing.colour]) * shade, 12, 243), covered)
-    return clean.astype(np.float32), np.stack(layers).astype(np.float32)
+    return clean, np.stack(layers)
 
 
 def _backdrop(scene, x, y, size):

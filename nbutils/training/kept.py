@@ -52,8 +52,8 @@ def keep(checkpoint, to, name, *, commit, processor):
         beside.write_bytes(halved(tensors, description | facts))
     told = ("name", "model", "config", "task", "settings", "versions")
     of_people = {key: description[key] for key in told if key in description}
-    hours = round(description["progress"]["seconds"] / 3600, 2)
-    curve = description["progress"]["metrics"]
+    hours = round(description["progress"]["seconds"] / 3600, 3)
+    curve = [_short(row) for row in description["progress"]["metrics"]]
     write_json(
         place.with_suffix(".json"),
         facts | _sayable(of_people) | {"steps": step, "hours": hours, "curve": curve},
@@ -94,6 +94,11 @@ def halved(tensors, description):
 def _half(tensor):
     half = tensor.half() if tensor.is_floating_point() else tensor
     return half if torch.isfinite(half).all() else tensor
+
+
+def _short(row):
+    """A row of metrics in six digits, as people read it."""
+    return {name: float(f"{value:.6g}") if type(value) is float else value for name, value in row.items()}
 
 
 def _sayable(value):
