@@ -35,10 +35,10 @@ _NAMES_BY_LEAST = {
         num_seeds chrono_steps classifier_steps lengths patch_sizes num_searched
         depths long_steps timed_width num_repeats num_trials budget
         max_work num_processes gru_steps gru_batch_size gru_validate_every num_particles
-        evaluations repair_steps puzzle_steps num_grids digit_steps
+        patch_size evaluations repair_steps puzzle_steps num_grids digit_steps
     """,
     2: """
-        patch_size batch_size reader_size num_masks num_samples num_scored num_orders num_levels repeat_size
+        batch_size reader_size num_masks num_samples num_scored num_orders num_levels repeat_size
         chrono_batch_size train_sizes num_rounds num_exact num_compared num_coded digit_samples
     """,
     8: """
