@@ -110,16 +110,18 @@ def fitting(notebook, **choices):
 
 
 def of_photographs():
-    """The kept model of photographs with which report 17 was published, and the report's `choices`: (path,
-    dict); None where there is none."""
+    """A kept model of photographs, as large as those that report 17 was published with, and that report's
+    `choices`: (path, dict); None where there is none."""
     of_reports = {
-        saved["trained_in"]["cross_entropy"]: saved["choices"]
+        saved["choices"]["image_size"]: saved["choices"]
         for _, saved in _of("17_gallery")
         if saved["choices"]["data"] != "scenes"
     }
     for path in sorted(trainings().glob("*.safetensors")) if of_reports else ():
-        if choices := of_reports.get(checkpoints.description(path).get("trained_in")):
-            return path, choices
+        about = checkpoints.description(path)
+        # drawn pictures and digits are trained on without augmentation
+        if about.get("augmentation") and about["config"]["image_size"] in of_reports:
+            return path, of_reports[about["config"]["image_size"]]
     return None
 
 

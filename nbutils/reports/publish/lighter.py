@@ -1,5 +1,5 @@
 """What is published weighs less than what was run: pictures without loss in a smaller format, and in
-notebooks, beside pages that move without loss, stills with some."""
+notebooks, beside pages that move, a still and links."""
 
 import base64
 import io
@@ -21,7 +21,6 @@ _CONTROLS = re.compile(
     r'class="controls">.*?</div>(<figcaption>.*?)</figcaption>'
 )
 _LARGEST_SIDE = 16_383  # pixels, of a WebP
-_STILL = 80  # quality, of 100: a third of the bytes, and by eye the same
 
 
 def pictures(text):
@@ -53,16 +52,18 @@ def without_warnings(notebook):
 
 
 def without_motion(notebook, page):
-    """A notebook whose animations, as `animation.animations` shows them, stand still at their last frame, a
-    lossy picture; under each a link to the `page` that moves."""
+    """A notebook in which of every figure that moves, as `animation.animations` shows it, the first animation
+    stands still at its last frame, and links to the `page` stand for the others."""
     notebook = deepcopy(notebook)
+    elsewhere = rf'<a href="{page}" title="\4">on the page</a>'
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             shown = output.get("data", {}).get("text/html", "")
             if _STRIP.search(shown):
-                still = _STRIP.sub(_last_frame, _MOVING.sub("", shown))
+                still = _STRIP.sub(_last_frame, _MOVING.sub("", shown), count=1)
                 output["data"]["text/html"] = _CONTROLS.sub(
-                    rf'\1\2\3 <a href="{page}">In motion on the page.</a></figcaption>', still
+                    rf'\1\2\3 <a href="{page}">In motion on the page.</a></figcaption>',
+                    _STRIP.sub(elsewhere, still),
                 )
     return notebook
 
@@ -72,9 +73,8 @@ def _last_frame(found):
     with Image.open(io.BytesIO(base64.b64decode(content))) as strip:
         height = strip.height // int(count)
         file = io.BytesIO()
-        last = strip.crop((0, strip.height - height, strip.width, strip.height))
-        last.convert("RGB").save(file, "WEBP", quality=_STILL, method=6)
+        strip.crop((0, strip.height - height, strip.width, strip.height)).save(file, "PNG", optimize=True)
     return (
-        f'<img src="data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}" '
+        f'<img src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}" '
         f'alt="{alt}{AT_ITS_END}" style="{style};image-rendering:pixelated">'
     )
