@@ -284,7 +284,7 @@ CLAIMS = {
     ),
     "E03": Claim(
         "MaskGIT draws more sharply than its model, even one variable at a time with exact conditionals.",
-        "2510.04525, 2025",
+        "Hayakawa and others, 2025",
         (ENUMERATED,),
     ),
     "E04": Claim(
