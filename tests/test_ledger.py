@@ -283,7 +283,7 @@ def test_sentences_of_ours_are_told_from_the_claims_of_2017(shown):
     claims.state("B13", "the rule")
     assert "The claim is from the report on MNIST, 2017." in shown[-1]
     claims.state("E03", "the rule")
-    assert "The sentence is ours, on what is reported in 2510.04525, 2025." in shown[-1]
+    assert "The sentence is ours, on what is reported in Hayakawa and others, 2025." in shown[-1]
     assert sum(map(ledger.of_2017, ledger.CLAIMS)) == 33
 
 
